@@ -131,7 +131,7 @@ async def run_session(
     if options.mode is not Mode.OBSERVE:
         await session.refuse_without_code(head)
     # mutation: G32 dry-run-signer
-    signer = await _signer(session, key, head) if options.mode is Mode.LIVE else None
+    signer = await _build_signer(session, key, head) if options.mode is Mode.LIVE else None
     async with contextlib.AsyncExitStack() as stack:
         own_clock = session.settings.chain.id in LOCAL_CHAINS
         watching = await stack.enter_async_context(
@@ -142,7 +142,7 @@ async def run_session(
         alarms = Alarms(lambda: (nodes[0].head if nodes else None) or head)
         emit = alarms.tapped(emit)
         tell_endpoints(session.reader.rpc.pool, emit, signing=options.mode is Mode.LIVE)
-        parts = await _parts(session, options, signer, emit, stack)
+        parts = await _build_parts(session, options, signer, emit, stack)
         look = await stack.enter_async_context(
             notifying(session.settings.notify, parts.journal.database, emit, alarms)
         )
@@ -160,7 +160,7 @@ async def run_session(
         if isinstance(parts.submitter, NodeSubmitter):
             quiet = 0 if own_clock else session.settings.run.quiet_blocks
             await parts.submitter.tracker.listen(quiet)
-        node = _node(session, options, parts, emit)
+        node = _build_node(session, options, parts, emit)
         supervisor = Supervisor.of()
         stalling = Stalling(watch=watch_of(watching), supervisor=supervisor)
         node.watch = stalling
@@ -188,12 +188,12 @@ async def explained(
     """Plan one account at one block as the node would, without signing anything."""
     fees = await fee_oracle(session, head, saves_requests=True)
     simulators = await simulators_of(session, None, head=head, known=operators)
-    planner = await _planner(session, simulators, fees)
+    planner = await _build_planner(session, simulators, fees)
     return await decided(planner, head, snapshots, only=account, restraint=restraint)
 
 
 @dataclass(slots=True, kw_only=True)
-class _Parts:
+class _NodeParts:
     """The parts that differ between the modes."""
 
     submitter: Submitter
@@ -204,22 +204,24 @@ class _Parts:
     calls: MarginCalls | None = None
 
 
-async def _parts(
+async def _build_parts(
     session: Session,
     options: RunOptions,
     signer: LocalSigner | None,
     emit: Emit,
     stack: contextlib.AsyncExitStack,
-) -> _Parts:
+) -> _NodeParts:
     if options.mode is Mode.OBSERVE:
-        observed = await _journal(session, options, signer)
+        observed = await _open_journal(session, options, signer)
         stack.callback(observed.close)
-        return _Parts(submitter=NobodySends(), decisions=Forgetful(), decide=None, journal=observed)
+        return _NodeParts(
+            submitter=NobodySends(), decisions=Forgetful(), decide=None, journal=observed
+        )
     bound = BoundPlans()
     sender = signer.address if signer else None
     simulators = await simulators_of(session, sender, waiting=bound)
     fees = await fee_oracle(session)
-    journal = await _journal(session, options, signer)
+    journal = await _open_journal(session, options, signer)
     stack.callback(journal.close)
     submitter: Submitter
     if signer is None:
@@ -241,7 +243,7 @@ async def _parts(
             split=batch_splitter(executors, GasModel()),
             subset=batch_subset(executors, GasModel()),
         )
-    planner = replace(await _planner(session, simulators, fees), waiting=bound)
+    planner = replace(await _build_planner(session, simulators, fees), waiting=bound)
     departures = Departures(submitter=submitter)
     if isinstance(submitter, NodeSubmitter):
         bound.acting = partial(acting_nonces, submitter.tracker)
@@ -249,9 +251,9 @@ async def _parts(
         planner = replace(planner, venues=open_venues(planner.venues, cooling.is_barred))
     planner = plan_in_portions(planner, session.settings, departures)
     keep_days = session.settings.record.keep_days
-    decisions = DecisionJournal(journal.database, _recorder(session, options), keep_days)
+    decisions = DecisionJournal(journal.database, _build_recorder(session, options), keep_days)
     await decisions.start()
-    return _Parts(
+    return _NodeParts(
         submitter=submitter,
         decisions=decisions,
         decide=build_decide(planner, submitter),
@@ -260,7 +262,7 @@ async def _parts(
     )
 
 
-def _recorder(session: Session, options: RunOptions) -> Recorder:
+def _build_recorder(session: Session, options: RunOptions) -> Recorder:
     """Build the recorder of decision inputs."""
     program = Program(
         chain_id=session.settings.chain.id,
@@ -312,7 +314,9 @@ async def live_submitter(
     return submitter
 
 
-async def _journal(session: Session, options: RunOptions, signer: LocalSigner | None) -> Journal:
+async def _open_journal(
+    session: Session, options: RunOptions, signer: LocalSigner | None
+) -> Journal:
     """Open the journal of the key, or of the mode if nothing is signed."""
     settings, path = session.settings, session.settings.journal.path
     if signer is None:
@@ -330,7 +334,7 @@ async def _journal(session: Session, options: RunOptions, signer: LocalSigner | 
     )
 
 
-def _node(session: Session, options: RunOptions, parts: _Parts, emit: Emit) -> Node:
+def _build_node(session: Session, options: RunOptions, parts: _NodeParts, emit: Emit) -> Node:
     settings = session.settings
     pace = Pace(poll=settings.chain.poll_interval_ms / 1000)
     return Node(
@@ -351,7 +355,7 @@ def _node(session: Session, options: RunOptions, parts: _Parts, emit: Emit) -> N
     )
 
 
-async def _planner(
+async def _build_planner(
     session: Session, simulators: Mapping[MarketKey, Simulator], fees: FeeOracle
 ) -> Planner:
     settings = session.settings
@@ -369,7 +373,7 @@ async def _planner(
     )
 
 
-async def _signer(session: Session, key: bytes | None, head: Head) -> LocalSigner:
+async def _build_signer(session: Session, key: bytes | None, head: Head) -> LocalSigner:
     """Build the hot key's signer after checking that every executor accepts it as operator."""
     if key is None:
         raise ConfigError("a live run needs a key", hint="run with --dry-run, or set a key")

@@ -42,9 +42,11 @@ def find_exposures(path: Path) -> list[Exposure]:
         return []
     status = path.stat()
     trusted = trusted_users(path, status.st_uid)
-    found = [*_of_status(path, status, trusted)]
+    found = [*_find_status_exposures(path, status, trusted)]
     if stat.S_ISREG(status.st_mode):
-        found += chain.from_iterable(_of_hop(hop, trusted) for hop in _hops(path))
+        found += chain.from_iterable(
+            _find_link_exposures(hop, trusted) for hop in _follow_links(path)
+        )
     return found
 
 
@@ -53,9 +55,9 @@ def find_open_folder(path: Path) -> Exposure | None:
     if os.name != "posix":
         return None
     trusted = trusted_users(path, path.resolve().parent.stat().st_uid)
-    for hop in _hops(path):
+    for hop in _follow_links(path):
         for folder in hop.parents:
-            for found in _of_folder(folder, _STRANGERS_WRITE, trusted):
+            for found in _find_folder_exposures(folder, _STRANGERS_WRITE, trusted):
                 return found
     return None
 
@@ -92,7 +94,9 @@ def open_private(path: Path, flags: int = os.O_TRUNC) -> int:
     return descriptor
 
 
-def _of_status(path: Path, status: os.stat_result, trusted: Collection[int]) -> Iterator[Exposure]:
+def _find_status_exposures(
+    path: Path, status: os.stat_result, trusted: Collection[int]
+) -> Iterator[Exposure]:
     mode = stat.S_IMODE(status.st_mode)
     if status.st_uid not in trusted:
         yield Exposure(
@@ -108,7 +112,7 @@ def _of_status(path: Path, status: os.stat_result, trusted: Collection[int]) -> 
         )
 
 
-def _hops(path: Path) -> Iterator[Path]:
+def _follow_links(path: Path) -> Iterator[Path]:
     """Yield the path and the target of each of its links, in folders without links."""
     here = path.absolute()
     for _ in range(_MOST_LINKS):
@@ -119,19 +123,21 @@ def _hops(path: Path) -> Iterator[Path]:
         here = here.parent / here.readlink()
 
 
-def _of_hop(path: Path, trusted: Collection[int]) -> Iterator[Exposure]:
+def _find_link_exposures(path: Path, trusted: Collection[int]) -> Iterator[Exposure]:
     if path.is_symlink() and (owner := path.lstat().st_uid) not in trusted:
         yield Exposure(
             problem=f"the link {path} belongs to user {owner}",
             hint=f"remove {path}, and name the file itself",
             is_foreign=True,
         )
-    yield from _of_folder(path.parent, _OTHERS_WRITE, trusted)
+    yield from _find_folder_exposures(path.parent, _OTHERS_WRITE, trusted)
     for folder in path.parent.parents:
-        yield from _of_folder(folder, _STRANGERS_WRITE, trusted)
+        yield from _find_folder_exposures(folder, _STRANGERS_WRITE, trusted)
 
 
-def _of_folder(folder: Path, refused: int, trusted: Collection[int]) -> Iterator[Exposure]:
+def _find_folder_exposures(
+    folder: Path, refused: int, trusted: Collection[int]
+) -> Iterator[Exposure]:
     """Yield an exposure if others may replace a folder's files. A sticky folder is safe."""
     status = folder.stat()
     if status.st_uid not in trusted:

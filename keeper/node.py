@@ -65,7 +65,7 @@ class Node:
     clears: Clears | None = None
     standing_of: StandingOf = lambda _: None
     departures: Departures | None = None
-    _told: dict[tuple[str, str], object] = field(default_factory=dict)
+    _last_emitted: dict[tuple[str, str], object] = field(default_factory=dict)
     _read: tuple[Head, Sequence[MarketSnapshot]] | None = None
     _unkept: JournalError | None = None
     _following: Following = field(init=False)
@@ -91,102 +91,102 @@ class Node:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._following.tasks = tasks
-                following = tasks.create_task(self._follow(newest), name="follow-heads")
-                await self._act(newest, blocks)
+                following = tasks.create_task(self._follow_heads(newest), name="follow-heads")
+                await self._run_loop(newest, blocks)
                 following.cancel()
                 await self._following.end()
         except BaseExceptionGroup as group:
-            raise _first(group) from group
+            raise _find_first_error(group) from group
         unkept = self._unkept or self._following.unkept
         if unkept is not None:
             raise unkept
-        held = self._held()
+        held = self._get_hold_reason()
         if held:
             raise BreakerOpen(held, hint="see `keeper breaker list`")
 
-    def _held(self) -> str:
+    def _get_hold_reason(self) -> str:
         return self.submitter.held if isinstance(self.submitter, HoldsBack) else ""
 
-    async def _follow(self, newest: Latest[Head]) -> None:
+    async def _follow_heads(self, newest: Latest[Head]) -> None:
         async for head in self.heads.heads():
             self.watch.passed(Stage.HEAD, head)
             newest.put(head)
 
-    async def _act(self, newest: Latest[Head], blocks: int | None) -> None:
+    async def _run_loop(self, newest: Latest[Head], blocks: int | None) -> None:
         handled = 0
         while blocks is None or handled < blocks:
-            handled += await self._handled(await self._next(newest))
+            handled += await self._run_block(await self._wait_for_head(newest))
         try:
             async with asyncio.timeout(self.drain_seconds):
                 while self.drain_seconds and self.submitter.in_flight():
-                    await self._drained(await self._next(newest))
+                    await self._drain_block(await self._wait_for_head(newest))
         except TimeoutError:
             log.warning("still in flight after %s s; the journal has it", self.drain_seconds)
 
-    async def _next(self, newest: Latest[Head]) -> Head:
+    async def _wait_for_head(self, newest: Latest[Head]) -> Head:
         """Wait for the next head, and follow transactions in flight meanwhile."""
         while self._read is not None and self.submitter.in_flight():
             try:
                 async with asyncio.timeout(self.quiet_seconds):
                     return await newest.get()
             except TimeoutError:
-                await self._look_after(*self._read)
+                await self._follow_submissions(*self._read)
         return await newest.get()
 
-    async def _handled(self, head: Head) -> bool:
+    async def _run_block(self, head: Head) -> bool:
         """Do all work of one head. Return False if the block could not be read."""
         self.watch.passed(Stage.TAKEN, head)
         try:
             snapshots = await self.book.advance(head)
         except ChainError as error:
-            self._skipped(head, error)
+            self._report_skipped_block(head, error)
             if self.submitter.in_flight():
-                await self._look_after(head, ())
+                await self._follow_submissions(head, ())
             return False
         self.watch.passed(Stage.READ, head)
-        self._tell_markets(head, snapshots)
+        self._emit_markets(head, snapshots)
         self._read = (head, snapshots)
         reached("K0")
         sent_before = bool(self.submitter.in_flight())
         if sent_before:
-            await self._look_after(head, snapshots)
+            await self._follow_submissions(head, snapshots)
         try:
-            cures = await self._cured(head, snapshots)
+            cures = await self._plan_cures(head, snapshots)
             self._departures.begin(snapshots, cures, self.calls, self.watch)
-            result = await self._decided(head, snapshots, cures)
+            result = await self._plan_liquidations(head, snapshots, cures)
             self._departures.pass_decided(head)
         except ChainError as error:
-            self._settle(head)
-            self._skipped(head, error)
+            self._run_deferred_checks(head)
+            self._report_skipped_block(head, error)
             if not isinstance(error, SnapshotReorged):
-                await self._called(head, snapshots)  # what was read is told all the same
+                await self._send_margin_calls(head, snapshots)  # what was read is told all the same
             return False
-        sent_now = self._submitted(result)
-        self._settle(head)
-        self._tell_decisions(result.decisions, head)
-        await self._called(head, snapshots)
-        self._tell_block(head, snapshots)
-        await self._recorded(result, snapshots)
+        sent_now = self._apply_departures(result)
+        self._run_deferred_checks(head)
+        self._emit_decisions(result.decisions, head)
+        await self._send_margin_calls(head, snapshots)
+        self._emit_block(head, snapshots)
+        await self._record_block(result, snapshots)
         self.watch.passed(Stage.RECORDED, head)
         self.watch.done(head, snapshots)
         if isinstance(self.book, KeepsItself):
             self.book.keep()
         if not sent_before and not sent_now:
-            await self._look_after(head, snapshots)
+            await self._follow_submissions(head, snapshots)
         return True
 
-    def _settle(self, head: Head) -> None:
+    def _run_deferred_checks(self, head: Head) -> None:
         """Run the checks that were deferred until after the sends, and emit the book's events."""
         if isinstance(self.book, DefersChecks):
             self.book.settle()
         for event in book_news(self.book, head):
             self.emit(event)
 
-    def _skipped(self, head: Head, error: ChainError) -> None:
+    def _report_skipped_block(self, head: Head, error: ChainError) -> None:
         self.watch.skipped(head, error)
         log.warning("block_skipped block=%d code=%s reason=%s", head.number, error.code, error)
 
-    async def _recorded(self, result: Decided, snapshots: Sequence[MarketSnapshot]) -> None:
+    async def _record_block(self, result: Decided, snapshots: Sequence[MarketSnapshot]) -> None:
         """Store the decisions. A failing journal stops signing but not watching."""
         given = Given(snapshots=snapshots, inputs=result.inputs)
         try:
@@ -195,16 +195,16 @@ class Node:
             self._unkept = error
             log.warning("not_recorded block=%d reason=%s", result.head.number, error)
 
-    async def _drained(self, head: Head) -> None:
+    async def _drain_block(self, head: Head) -> None:
         """Read a head only to follow transactions in flight."""
         try:
             snapshots = await self.book.advance(head)
             self._read = (head, snapshots)
-            await self._look_after(head, snapshots)
+            await self._follow_submissions(head, snapshots)
         except ChainError as error:
             log.warning("block_skipped block=%d code=%s reason=%s", head.number, error.code, error)
 
-    async def _look_after(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
+    async def _follow_submissions(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
         """Follow transactions in flight. An unreadable account counts as still unhealthy."""
         read = {one.market: one for one in snapshots}
 
@@ -220,7 +220,7 @@ class Node:
 
         await self._following.look(head, still_unhealthy)
 
-    async def _cured(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> list[Batch]:
+    async def _plan_cures(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> list[Batch]:
         if self.cures is None:
             return []
         in_flight = self.submitter.in_flight()
@@ -230,12 +230,12 @@ class Node:
             log.warning("no_cures block=%d code=%s reason=%s", head.number, error.code, error)
             return []
 
-    async def _decided(
+    async def _plan_liquidations(
         self, head: Head, snapshots: Sequence[MarketSnapshot], cures: Sequence[Batch]
     ) -> Decided:
         """Plan all liquidatable accounts except those with a cure in this block."""
         if self.decide is None:
-            await self._would_clear(head, snapshots)
+            await self._report_clearable(head, snapshots)
             return Decided(head=head)
         cured = {(plan.market, plan.account) for batch in cures for plan in batch.plans}
         in_flight = self.submitter.in_flight() | cured
@@ -243,7 +243,7 @@ class Node:
             restraint = FREE if self.calls is None else await self.calls.restraint(head, snapshots)
             result = await self.decide(head, snapshots, in_flight, restraint=restraint)
             early = self._departures.left | self._departures.refusals.keys()
-            await self._cleared(result, snapshots, restraint)
+            await self._add_clearances(result, snapshots, restraint)
             if self.calls is not None and result.inputs is not None:
                 result.inputs.basis = self.calls.basis(head)
             losses = {one: loss for one, loss in result.losses.items() if one not in early}
@@ -251,11 +251,11 @@ class Node:
             if not self._departures.is_unclear:
                 await self._departures.leave(head, rest, losses)
         except JournalError as error:
-            self._not_kept("nothing_decided", head, error)
+            self._note_journal_error("nothing_decided", head, error)
             return Decided(head=head)
         return result
 
-    async def _cleared(
+    async def _add_clearances(
         self, result: Decided, snapshots: Sequence[MarketSnapshot], restraint: Restraint
     ) -> None:
         """Add the vault's clearings. Each may use up the account's subsidy, like a loss."""
@@ -272,7 +272,7 @@ class Node:
             subject = (plan.market, plan.account)
             result.losses[subject] = restraint.subsidies[subject]
 
-    async def _would_clear(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
+    async def _report_clearable(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
         """Report accounts that the vault could clear, in a mode that neither plans nor sends."""
         if self.clears is None or self.calls is None:
             return
@@ -280,14 +280,14 @@ class Node:
             restraint = await self.calls.restraint(head, snapshots)
             await self.clears.batches(head, snapshots, None, restraint)
         except JournalError as error:
-            self._not_kept("nothing_told", head, error)
+            self._note_journal_error("nothing_told", head, error)
 
-    def _not_kept(self, what: str, head: Head, error: JournalError) -> None:
+    def _note_journal_error(self, what: str, head: Head, error: JournalError) -> None:
         """Continue without acting. Health is still reported, and the run ends with the error."""
         self._unkept = error
         log.warning("%s block=%d code=%s reason=%s", what, head.number, error.code, error)
 
-    async def _called(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
+    async def _send_margin_calls(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
         """Send margin-call notices. Defer them to the next block on read errors."""
         if self.calls is None:
             return
@@ -296,34 +296,34 @@ class Node:
         except ChainError as error:
             log.warning("calls_put_off block=%d code=%s reason=%s", head.number, error.code, error)
         except JournalError as error:
-            self._not_kept("calls_put_off", head, error)
+            self._note_journal_error("calls_put_off", head, error)
 
-    def _submitted(self, result: Decided) -> bool:
+    def _apply_departures(self, result: Decided) -> bool:
         """Turn unsent plans into skips. Return whether a transaction left, or may have."""
         departures = self._departures
         self._unkept = departures.unkept or self._unkept
         result.decisions = departures.decisions(result.decisions)
         return bool(departures.left) or departures.is_unclear
 
-    def _tell_decisions(self, decisions: Sequence[Decision], head: Head) -> None:
+    def _emit_decisions(self, decisions: Sequence[Decision], head: Head) -> None:
         """Emit every liquidation, and each skip with a changed reason."""
         for one in decisions:
             key = (str(one.market), str(one.account))
             if isinstance(one, Liquidate):
-                self._told.pop(key, None)
-            elif self._told.get(key) == one.reason:
+                self._last_emitted.pop(key, None)
+            elif self._last_emitted.get(key) == one.reason:
                 continue
             else:
-                self._told[key] = one.reason
+                self._last_emitted[key] = one.reason
             self.emit(decision_event(one, head))
 
-    def _tell_block(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
+    def _emit_block(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
         found = [census(one) for one in snapshots]
         accounts = sum(sum(one.values()) for one in found)
         unhealthy = sum(one.get(Tier.LIQUIDATABLE, 0) for one in found)
         self.emit(head_event(head, markets=len(snapshots), accounts=accounts, unhealthy=unhealthy))
 
-    def _tell_markets(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
+    def _emit_markets(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
         told: dict[tuple[str, str], object] = {
             ("quarantine", str(market)): why for market, why in self.book.quarantined.items()
         }
@@ -331,16 +331,16 @@ class Node:
             if one.warnings:
                 told["warning", str(one.market)] = tuple(one.warnings)
         for key, what in told.items():
-            if self._told.get(key) != what:
+            if self._last_emitted.get(key) != what:
                 kind, market = key
                 self.emit(trouble_event(kind, market, what, head))
-        for key in [one for one in self._told if one[0] in ("quarantine", "warning")]:
+        for key in [one for one in self._last_emitted if one[0] in ("quarantine", "warning")]:
             if key not in told:
-                del self._told[key]
-        self._told.update(told)
+                del self._last_emitted[key]
+        self._last_emitted.update(told)
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def _find_first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the first error of a group, without nesting."""
     first = group.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
+    return _find_first_error(first) if isinstance(first, BaseExceptionGroup) else first

@@ -127,7 +127,7 @@ async def decided(
     Each portion's transactions leave before the next portion is sized.
     """
     result = Decided(head=head)
-    unhealthy = [(one, _past_the_line(one, only)) for one in snapshots]
+    unhealthy = [(one, _list_liquidatable(one, only)) for one in snapshots]
     if any(accounts for _, accounts in unhealthy):
         known = Known(
             in_flight=in_flight,
@@ -136,20 +136,20 @@ async def decided(
             policy=planner.policy,
             gas_model=planner.gas_model,
         )
-        await _Deciding(planner, result, snapshots, unhealthy, known).run()
-        result.losses = _losses(result.decisions, restraint)
+        await _BlockPlanner(planner, result, snapshots, unhealthy, known).run()
+        result.losses = _compute_losses(result.decisions, restraint)
     return result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Chosen:
+class _ChosenPortion:
     """A portion, with the candidates among its accounts."""
 
     portion: Portion
     candidates: list[Candidate]
 
 
-class _Deciding:
+class _BlockPlanner:
     """Planner of one head. Collects the results in ``result``."""
 
     def __init__(
@@ -163,7 +163,7 @@ class _Deciding:
         self._planner, self._result, self._head = planner, result, result.head
         self._snapshots, self._unhealthy = snapshots, unhealthy
         self._known = known
-        self._planning = self._new_planning()
+        self._planning = self._start_planning()
         self._asked: frozenset[Pair] = frozenset()
         self._has_left = False
         self._window = planner.window(self._head, soonest(self._head))
@@ -172,24 +172,24 @@ class _Deciding:
         """Plan one portion after another until no account waits, or no more can leave."""
         planner, head = self._planner, self._head
         guess = self._window = planner.window(head, planner.expected_timestamp(head))
-        waiting = await self._waiting(guess)
-        chosen = self._chosen(0, waiting, guess)
-        self._asked = self._pairs(chosen.candidates)
-        self._look_at_pending(guess)
+        waiting = await self._collect_waiting(guess)
+        chosen = self._choose_portion(0, waiting, guess)
+        self._asked = self._select_pairs(chosen.candidates)
+        self._load_pending_sales(guess)
         next_timestamp, priced = await asyncio.gather(
-            planner.next_timestamp(head), self._priced(self._asked)
+            planner.next_timestamp(head), self._fetch_prices(self._asked)
         )
         window = self._window = planner.window(head, next_timestamp)
         if window != guess:
-            waiting = await self._waiting(window)
-            chosen = self._chosen(0, waiting, window)
-            priced = await self._repriced(chosen.candidates, priced)
+            waiting = await self._collect_waiting(window)
+            chosen = self._choose_portion(0, waiting, window)
+            priced = await self._refresh_prices(chosen.candidates, priced)
         await self._plan_all(waiting, window, chosen, priced)
         self._result.batches = self._planning.batches
         self._result.health = waiting.health
-        self._result.decisions = self._told(waiting, window)
+        self._result.decisions = self._list_decisions(waiting, window)
 
-    def _look_at_pending(self, window: Window) -> None:
+    def _load_pending_sales(self, window: Window) -> None:
         """Load the unmined sales once, as soon as collateral is to be sold."""
         if self._asked and not self._result.pending:
             self._result.pending = self._planner.waiting.sales(self._snapshots, window)
@@ -199,7 +199,7 @@ class _Deciding:
         self,
         waiting: Unplanned,
         window: Window,
-        chosen: _Chosen,
+        chosen: _ChosenPortion,
         priced: tuple[Costs, Exits],
     ) -> None:
         """Plan one portion after another. An error after a departure ends the planning."""
@@ -207,8 +207,8 @@ class _Deciding:
         while chosen.candidates or chosen.portion.rest:
             try:
                 if number and chosen.candidates:
-                    priced = await self._repriced(chosen.candidates, priced)
-                if chosen.candidates and not await self._left(chosen, priced):
+                    priced = await self._refresh_prices(chosen.candidates, priced)
+                if chosen.candidates and not await self._plan_and_send(chosen, priced):
                     break
             except ChainError as error:
                 if not self._has_left:
@@ -220,16 +220,16 @@ class _Deciding:
             waiting.put_back(self._planning.put_off)
             self._planning.put_off.clear()
             number += 1
-            chosen = self._chosen(number, waiting, window)
+            chosen = self._choose_portion(number, waiting, window)
 
-    def _told(self, waiting: Unplanned, window: Window) -> list[Decision]:
+    def _list_decisions(self, waiting: Unplanned, window: Window) -> list[Decision]:
         """Return all decisions, one per account. Plans and their skips come before the others."""
         told = self._planning.told()
         known = {(one.market, one.account) for one in told}
         skips = [*waiting.skips, *waiting.skip_rest(window)]
         return [*told, *(one for one in skips if (one.market, one.account) not in known)]
 
-    async def _waiting(self, window: Window) -> Unplanned:
+    async def _collect_waiting(self, window: Window) -> Unplanned:
         """Return the unhealthy accounts of every market, valued within the window."""
         waiting = Unplanned(known=self._known)
         for snapshot, accounts in self._unhealthy:
@@ -238,16 +238,16 @@ class _Deciding:
                 await waiting.enter([snapshot, *others], accounts, self._planner.valuer, window)
         return waiting
 
-    def _chosen(self, number: int, waiting: Unplanned, window: Window) -> _Chosen:
+    def _choose_portion(self, number: int, waiting: Unplanned, window: Window) -> _ChosenPortion:
         """Choose a portion and return its candidates and the number of accounts behind it."""
         size = self._planning.next_size(len(waiting))
         portion = self._planner.chooser.choose(number, waiting, window, size)
         if portion is None:
-            return _Chosen(portion=Portion(subjects=(), rest=0), candidates=[])
+            return _ChosenPortion(portion=Portion(subjects=(), rest=0), candidates=[])
         candidates = waiting.candidates(portion.subjects, window)
-        return _Chosen(portion=portion, candidates=candidates)
+        return _ChosenPortion(portion=portion, candidates=candidates)
 
-    async def _left(self, chosen: _Chosen, priced: tuple[Costs, Exits]) -> bool:
+    async def _plan_and_send(self, chosen: _ChosenPortion, priced: tuple[Costs, Exits]) -> bool:
         """Plan a portion and send its transactions. Return whether others may follow."""
         minimums = self._planning.rehearsal.minimums
         for candidate in chosen.candidates:
@@ -257,9 +257,9 @@ class _Deciding:
         if leave is None or not batches:
             return True
         self._has_left = True
-        return await leave(self._head, batches, _losses(decisions, self._known.restraint))
+        return await leave(self._head, batches, _compute_losses(decisions, self._known.restraint))
 
-    def _new_planning(self) -> Planning:
+    def _start_planning(self) -> Planning:
         planner, liquidity = self._planner, dict[LiquidityKey, TokenUnits]()
         for snapshot in self._snapshots:
             liquidity.update(snapshot.liquidity)
@@ -276,7 +276,7 @@ class _Deciding:
             begin_reads=planner.before_simulation,
         )
 
-    def _pairs(self, candidates: Sequence[Candidate]) -> frozenset[Pair]:
+    def _select_pairs(self, candidates: Sequence[Candidate]) -> frozenset[Pair]:
         """Return the pairs to sell. Empty if no bonus pays the least gas."""
         planner = self._planner
         return frozenset(
@@ -285,38 +285,40 @@ class _Deciding:
             for pair in quotable(candidate, self._known.floor, planner.policy, planner.gas_model)
         )
 
-    async def _repriced(
+    async def _refresh_prices(
         self, candidates: Sequence[Candidate], priced: tuple[Costs, Exits]
     ) -> tuple[Costs, Exits]:
         """Return costs and exits with all the candidates' pairs, fetched again if necessary."""
-        pairs = self._pairs(candidates)
+        pairs = self._select_pairs(candidates)
         if pairs and pairs <= self._asked:
             return priced
         if not pairs:
-            return priced if self._planning.batches else await self._priced(pairs)
+            return priced if self._planning.batches else await self._fetch_prices(pairs)
         if not self._asked:
             self._asked = pairs
-            self._look_at_pending(self._window)
-            return await self._priced(pairs)
+            self._load_pending_sales(self._window)
+            return await self._fetch_prices(pairs)
         self._asked |= pairs
-        return priced[0], await self._exits(self._asked)
+        return priced[0], await self._fetch_pair_exits(self._asked)
 
-    async def _priced(self, pairs: frozenset[Pair]) -> tuple[Costs, Exits]:
+    async def _fetch_prices(self, pairs: frozenset[Pair]) -> tuple[Costs, Exits]:
         """Return the gas price and the exits of pairs. Fetches only if there are pairs."""
         fees, floor = self._planner.fees, self._known.floor
         if not pairs:
             unasked = replace(floor, gas_price=fees.unasked(self._head))
             return unasked, Exits(routes={}, curves={}, lenders={})
-        gas_price, exits = await asyncio.gather(fees.gas_price(self._head), self._exits(pairs))
+        gas_price, exits = await asyncio.gather(
+            fees.gas_price(self._head), self._fetch_pair_exits(pairs)
+        )
         return Costs(gas_price=gas_price, block_gas_limit=self._head.gas_limit), exits
 
-    async def _exits(self, pairs: frozenset[Pair]) -> Exits:
+    async def _fetch_pair_exits(self, pairs: frozenset[Pair]) -> Exits:
         sold = {pair for sale in self._result.pending if (pair := sale.pair)}
         basis = Basis(block_hash=self._head.hash)
         return await fetch_exits(self._planner.venues, {*pairs, *sold}, basis)
 
 
-def _losses(decisions: Sequence[Decision], restraint: Restraint) -> dict[Subject, int]:
+def _compute_losses(decisions: Sequence[Decision], restraint: Restraint) -> dict[Subject, int]:
     """Return the subsidies granted to the plans that need one. Higher fees may use up all of it."""
     return {
         (one.market, one.account): restraint.subsidies[one.market, one.account]
@@ -325,7 +327,7 @@ def _losses(decisions: Sequence[Decision], restraint: Restraint) -> dict[Subject
     }
 
 
-def _past_the_line(snapshot: MarketSnapshot, only: Address | None) -> list[AccountHealth]:
+def _list_liquidatable(snapshot: MarketSnapshot, only: Address | None) -> list[AccountHealth]:
     """Return the snapshot's liquidatable accounts, or ``only`` one of them."""
     if isinstance(snapshot, ScreensAccounts):
         found = snapshot.liquidatable()

@@ -87,8 +87,8 @@ def read_tables(path: Path) -> Tables:
     Raises:
         sqlite3.DatabaseError: it is damaged.
     """
-    with contextlib.closing(_immutable(path)) as connection:
-        tables = _tables(connection)
+    with contextlib.closing(_open_immutable(path)) as connection:
+        tables = _query_tables(connection)
     log = path.with_name(path.name + "-wal")
     if tables or not log.exists():
         return tables
@@ -97,14 +97,14 @@ def read_tables(path: Path) -> Tables:
         shutil.copyfile(path, copy)
         shutil.copyfile(log, copy.with_name("copy-wal"))
         with contextlib.closing(sqlite3.connect(copy)) as connection:
-            return _tables(connection)
+            return _query_tables(connection)
 
 
-def _immutable(path: Path) -> sqlite3.Connection:
+def _open_immutable(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
 
 
-def _tables(connection: sqlite3.Connection) -> Tables:
+def _query_tables(connection: sqlite3.Connection) -> Tables:
     rows = connection.execute(
         "SELECT t.name, c.name FROM sqlite_master t, pragma_table_info(t.name) c"
         " WHERE t.type = 'table'"

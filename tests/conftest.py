@@ -36,7 +36,7 @@ FOLDERS = {
     "chain": ("io", "chain"),
     "endpoints": ("io",),
     "faults": ("io", "chain"),
-    "invariants": ("slow",),
+    "invariants": ("io", "slow"),
     "notify": ("io",),
     "process": ("io",),
 }

@@ -36,7 +36,7 @@ Documents = dict[str, str]
 
 def canonical(value: object) -> str:
     """Encode a value as sorted JSON without spaces. Raises TypeError for values without a form."""
-    return _text(plain(value))
+    return _dump_json(plain(value))
 
 
 def plain(value: object, parts: Documents | None = None) -> object:
@@ -51,28 +51,28 @@ def plain(value: object, parts: Documents | None = None) -> object:
         inner = plain(value.value, parts)
         return inner if parts is None else _put(inner, parts)
     if value is None or isinstance(value, (str, bool, int, bytes)):
-        return _one(value)
+        return _convert_scalar(value)
     kind: type = type(value)
-    names = _names(kind)
+    names = _list_fields(kind)
     if names is not None:
         return {name: plain(getattr(value, name), parts) for name in names}
-    return _several(value, parts)
+    return _convert_collection(value, parts)
 
 
-def _one(value: str | int | bytes | None) -> str | bool | None:
+def _convert_scalar(value: str | int | bytes | None) -> str | bool | None:
     if value is None or isinstance(value, (str, bool)):
         return value
     return str(value) if isinstance(value, int) else "0x" + value.hex()
 
 
-def _several(value: object, parts: Documents | None) -> object:
+def _convert_collection(value: object, parts: Documents | None) -> object:
     if isinstance(value, Mapping):
         if all(isinstance(name, (str, int)) for name in value):
             return {str(name): plain(one, parts) for name, one in value.items()}
         pairs = [[plain(name, parts), plain(one, parts)] for name, one in value.items()]
-        return sorted(pairs, key=lambda pair: _text(pair[0]))
+        return sorted(pairs, key=lambda pair: _dump_json(pair[0]))
     if isinstance(value, (set, frozenset)):
-        return sorted((plain(one, parts) for one in value), key=_text)
+        return sorted((plain(one, parts) for one in value), key=_dump_json)
     if isinstance(value, (list, tuple)):
         return [plain(one, parts) for one in value]
     raise TypeError(f"no canonical form for {type(value).__name__}")
@@ -106,29 +106,29 @@ def restored(kind: type[T], document: object) -> T:
         ValueError: the document does not have this type.
     """
     try:
-        return typing.cast(T, _restored(kind, document))
+        return typing.cast(T, _decode(kind, document))
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"this is no {getattr(kind, '__name__', kind)}: {error}") from error
 
 
-def _restored(kind: Any, document: Any) -> object:  # noqa: ANN401 (any annotation, any JSON)
-    kind = _base(kind)
+def _decode(kind: Any, document: Any) -> object:  # noqa: ANN401 (any annotation, any JSON)
+    kind = _unwrap_new_type(kind)
     origin = typing.get_origin(kind)
     if origin in (Union, types.UnionType):
-        return _one_of(typing.get_args(kind), document)
+        return _decode_optional(typing.get_args(kind), document)
     if origin is not None:
-        return _generic(origin, typing.get_args(kind), document)
+        return _decode_generic(origin, typing.get_args(kind), document)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        hints = _hints(kind)
+        hints = _get_hints(kind)
         known = {f.name for f in dataclasses.fields(kind)}
         if document.keys() - known:
             raise ValueError(f"{kind.__name__} has no {min(document.keys() - known)}")
-        return kind(**{name: _restored(hints[name], one) for name, one in document.items()})
-    return _scalar(kind, document)
+        return kind(**{name: _decode(hints[name], one) for name, one in document.items()})
+    return _decode_scalar(kind, document)
 
 
 @functools.cache
-def _names(kind: type) -> tuple[str, ...] | None:
+def _list_fields(kind: type) -> tuple[str, ...] | None:
     """Return a dataclass's field names, None for another type."""
     if not dataclasses.is_dataclass(kind):
         return None
@@ -136,18 +136,18 @@ def _names(kind: type) -> tuple[str, ...] | None:
 
 
 @functools.cache
-def _hints(kind: type) -> dict[str, Any]:
+def _get_hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
 
 
-def _base(kind: Any) -> Any:  # noqa: ANN401 (any annotation)
+def _unwrap_new_type(kind: Any) -> Any:  # noqa: ANN401 (any annotation)
     """Return the base type of a ``NewType``."""
     while hasattr(kind, "__supertype__"):
         kind = kind.__supertype__
     return kind
 
 
-def _scalar(kind: Any, document: object) -> object:  # noqa: ANN401 (any annotation)
+def _decode_scalar(kind: Any, document: object) -> object:  # noqa: ANN401 (any annotation)
     if issubclass(kind, enum.Enum):
         return kind(document)
     if kind is bool and isinstance(document, bool):
@@ -159,37 +159,37 @@ def _scalar(kind: Any, document: object) -> object:  # noqa: ANN401 (any annotat
     return bytes.fromhex(document[2:]) if kind is bytes else document
 
 
-def _one_of(kinds: Sequence[Any], document: object) -> object:
+def _decode_optional(kinds: Sequence[Any], document: object) -> object:
     """Decode an optional value as None or as its only other type."""
     others = [one for one in kinds if one is not type(None)]
     if document is None and len(others) < len(kinds):
         return None
     if len(others) != 1:
         raise TypeError("one of several types cannot be told")
-    return _restored(others[0], document)
+    return _decode(others[0], document)
 
 
-def _generic(origin: Any, arguments: Sequence[Any], document: Any) -> object:  # noqa: ANN401
+def _decode_generic(origin: Any, arguments: Sequence[Any], document: Any) -> object:  # noqa: ANN401
     if issubclass(origin, Mapping):
         key, value = arguments
         pairs = document.items() if isinstance(document, Mapping) else document
-        return {_restored(key, name): _restored(value, one) for name, one in pairs}
+        return {_decode(key, name): _decode(value, one) for name, one in pairs}
     if issubclass(origin, (set, frozenset)):
-        return origin(_restored(arguments[0], one) for one in document)
+        return origin(_decode(arguments[0], one) for one in document)
     if not issubclass(origin, Collection) or isinstance(document, str):
         raise TypeError(f"no way back to {origin.__name__}")
     if origin is tuple and arguments[-1] is not Ellipsis:
-        return tuple(_restored(*pair) for pair in zip(arguments, document, strict=True))
-    items = [_restored(arguments[0], one) for one in document]
+        return tuple(_decode(*pair) for pair in zip(arguments, document, strict=True))
+    items = [_decode(arguments[0], one) for one in document]
     return items if origin is list else tuple(items)
 
 
 def _put(inner: object, parts: Documents) -> dict[str, str]:
-    text = _text(inner)
+    text = _dump_json(inner)
     name = sha256(text)
     parts[name] = text
     return {_KEY: name}
 
 
-def _text(document: object) -> str:
+def _dump_json(document: object) -> str:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

@@ -118,23 +118,27 @@ class Sums:
         """Add a deal."""
         price, bid = deal.native_usd_e8, deal.bid_wei
         self.gas_wei += deal.gas_wei
-        self.gas_usd_e8 = _plus(self.gas_usd_e8, _usd_e8(deal.gas_wei, price))
-        self.tips_wei = _plus(self.tips_wei, deal.tip_wei)
+        self.gas_usd_e8 = _add_optional(self.gas_usd_e8, _convert_to_usd_e8(deal.gas_wei, price))
+        self.tips_wei = _add_optional(self.tips_wei, deal.tip_wei)
         if deal.failure:
             self.lost += 1
             self.kinds[classify_failure(deal.failure)] += 1
             self.reasons[deal.failure] += 1
             self.lost_gas_wei += deal.gas_wei
-            self.lost_gas_usd_e8 = _plus(self.lost_gas_usd_e8, _usd_e8(deal.gas_wei, price))
+            self.lost_gas_usd_e8 = _add_optional(
+                self.lost_gas_usd_e8, _convert_to_usd_e8(deal.gas_wei, price)
+            )
             return
         self.done[deal.deed] += 1
         if deal.token is not None and deal.profit:
             self.received[deal.token] += deal.profit
         gross = deal.profit_wei + (bid or 0)
         self.gross_wei += gross
-        self.gross_usd_e8 = _plus(self.gross_usd_e8, _usd_e8(gross, price))
-        self.bids_wei = _plus(self.bids_wei, bid)
-        self.bids_usd_e8 = _plus(self.bids_usd_e8, None if bid is None else _usd_e8(bid, price))
+        self.gross_usd_e8 = _add_optional(self.gross_usd_e8, _convert_to_usd_e8(gross, price))
+        self.bids_wei = _add_optional(self.bids_wei, bid)
+        self.bids_usd_e8 = _add_optional(
+            self.bids_usd_e8, None if bid is None else _convert_to_usd_e8(bid, price)
+        )
         self.predicted_wei += deal.predicted_wei
         self.realised_wei += deal.profit_wei - deal.gas_wei
 
@@ -153,13 +157,13 @@ def deals_of(
     """Return the deals of mined nonces. A missing price is replaced by the last known one."""
     found, price = list[Deal](), 0
     for one in submissions:
-        made = _deals(one, time_of(one), price)
+        made = _list_nonce_earnings(one, time_of(one), price)
         found += made
         price = made[-1].native_usd_e8 or price
     return found
 
 
-def _deals(one: Submission, when: Timestamp, price: int) -> list[Deal]:
+def _list_nonce_earnings(one: Submission, when: Timestamp, price: int) -> list[Deal]:
     mined = one.inclusion
     if mined is None:
         return []
@@ -233,12 +237,12 @@ def _is_cancel(one: Submission, mined: str) -> bool:
     return attempt is not None and attempt.kind is AttemptKind.CANCEL
 
 
-def _usd_e8(wei: int, price: int) -> int | None:
+def _convert_to_usd_e8(wei: int, price: int) -> int | None:
     """Convert an amount to 1e-8 dollars, rounded down, None without a price."""
     if not wei:
         return 0
     return wei * price // WAD if price else None
 
 
-def _plus(total: int | None, more: int | None) -> int | None:
+def _add_optional(total: int | None, more: int | None) -> int | None:
     return None if total is None or more is None else total + more

@@ -112,42 +112,42 @@ class Watcher:
         for one in entries:
             body = json.loads(one.body)
             if one.kind == "delivery":
-                self._delivered(body)
+                self._record_delivery(body)
             if one.market is None or one.account is None:
                 continue
             subject = (one.market, one.account)
             if one.kind == "decision":
-                self._decided(subject, one, body)
+                self._record_decision(subject, one, body)
             elif one.kind == "call":
-                self._told(subject, one, body)
+                self._record_call(subject, one, body)
             elif one.kind == "episode":
-                self._changed(subject, one, body)
+                self._record_tier_change(subject, one, body)
             elif one.kind == "outcome" and _is_done(body):
-                self._done(subject, one)
+                self._record_liquidation(subject, one)
 
-    def _done(self, subject: Subject, entry: Entry) -> None:
+    def _record_liquidation(self, subject: Subject, entry: Entry) -> None:
         found = self._open.get(subject)
         if found is None:
             if self._closed.get(subject, (None, 0))[1] != entry.block_number:  # no further round
                 self._early[subject] = entry
         else:
-            _credit(found, entry)
+            _mark_acted(found, entry)
             self._close(subject, End.LIQUIDATED, entry)
 
-    def _decided(self, subject: Subject, entry: Entry, body: Mapping[str, Any]) -> None:
+    def _record_decision(self, subject: Subject, entry: Entry, body: Mapping[str, Any]) -> None:
         if body.get("adopted"):
             return
-        breach = self._breach(subject, entry)
+        breach = self._ensure_breach(subject, entry)
         if breach.debt_usd_e8 is None and body.get("debt_usd_e8") is not None:
             breach.debt_usd_e8 = int(body["debt_usd_e8"])
         if body["action"] != "liquidate":
             breach.refusals[body["reason"]] += 1
         else:
-            _credit(breach, entry)
+            _mark_acted(breach, entry)
 
-    def _told(self, subject: Subject, entry: Entry, body: Mapping[str, Any]) -> None:
+    def _record_call(self, subject: Subject, entry: Entry, body: Mapping[str, Any]) -> None:
         if body["kind"] == End.LIQUIDATED:
-            self._found_liquidated(subject, entry)
+            self._mark_liquidated(subject, entry)
         if body["kind"] != CALLED:
             return
         channels = body.get("channels")
@@ -163,13 +163,13 @@ class Watcher:
         if breach is not None and breach.debt_usd_e8 is None and body.get("debt_usd_e8"):
             breach.debt_usd_e8 = int(body["debt_usd_e8"])
 
-    def _found_liquidated(self, subject: Subject, entry: Entry) -> None:
+    def _mark_liquidated(self, subject: Subject, entry: Entry) -> None:
         """Mark a breach that ended in this block as liquidated on chain."""
         closed, at = self._closed.get(subject, (None, 0))
         if closed is not None and at == entry.block_number:
             closed.end = End.LIQUIDATED
 
-    def _delivered(self, body: Mapping[str, Any]) -> None:
+    def _record_delivery(self, body: Mapping[str, Any]) -> None:
         if body.get("result") != TAKEN:
             return
         for notice in body["notices"]:
@@ -177,16 +177,16 @@ class Watcher:
             if call is not None:
                 call.taken.setdefault(body["channel"], call.due_at + int(notice["waited"]))
 
-    def _changed(self, subject: Subject, entry: Entry, body: Mapping[str, Any]) -> None:
+    def _record_tier_change(self, subject: Subject, entry: Entry, body: Mapping[str, Any]) -> None:
         if body["tier"] == LINE:
-            self._breach(subject, entry)
+            self._ensure_breach(subject, entry)
         elif body["before"] == LINE:
             self._close(subject, End.RECOVERED, entry)
         if body["change"] == CLOSED:
             self._calls.pop(subject, None)
             self._ended[subject] = int(body.get("episode") or 0) + 1
 
-    def _breach(self, subject: Subject, entry: Entry) -> Breach:
+    def _ensure_breach(self, subject: Subject, entry: Entry) -> Breach:
         found = self._open.get(subject)
         if found is None:
             found = Breach(
@@ -199,7 +199,7 @@ class Watcher:
             self.breaches.append(found)
             early = self._early.pop(subject, None)
             if early is not None and early.block_number >= entry.block_number:
-                _credit(found, early)
+                _mark_acted(found, early)
         return found
 
     def _close(self, subject: Subject, end: End, entry: Entry) -> None:
@@ -211,7 +211,7 @@ class Watcher:
         self._closed[subject] = found, entry.block_number
 
 
-def _credit(breach: Breach, entry: Entry) -> None:
+def _mark_acted(breach: Breach, entry: Entry) -> None:
     """Mark a breach as acted upon, unless it already is."""
     if breach.acted_at is None:
         breach.acted_at, breach.acted_block = entry.block_time, entry.block_number
@@ -250,7 +250,7 @@ def rows(breaches: Sequence[Breach]) -> list[Row]:
     """Build a row for every size that occurs, smallest first, unknown last."""
     sizes = [*range(len(BUCKETS) + 1), None]
     grouped = {size: [one for one in breaches if bucket(one.debt_usd_e8) == size] for size in sizes}
-    return [_row(size, found) for size, found in grouped.items() if found]
+    return [_build_row(size, found) for size, found in grouped.items() if found]
 
 
 def bucket(debt_usd_e8: int | None) -> int | None:
@@ -279,7 +279,7 @@ def share(values: Sequence[int], percent: int) -> int | None:
     return sorted(values)[max(place, 1) - 1]
 
 
-def _row(size: int | None, found: Sequence[Breach]) -> Row:
+def _build_row(size: int | None, found: Sequence[Breach]) -> Row:
     due = [one.to_call for one in found if one.to_call is not None]
     delivered = [one.to_delivery for one in found if one.to_delivery is not None]
     actions = [one.to_action for one in found if one.to_action is not None]

@@ -43,9 +43,9 @@ async def branch_to(head: Head, trail: Trail, reader: ChainReader) -> Branch:
     headers = [head]
     if tip is not None and head.number - tip.number > 1:
         first = max(tip.number + 1, head.number - DEPTH)
-        headers = [*await _linked(first, head, reader), head]
+        headers = [*await _fetch_linked_headers(first, head, reader), head]
         if first > tip.number + 1:
-            return await _after_long_gap(tip, headers, reader)
+            return await _fetch_after_long_gap(tip, headers, reader)
     while tip is not None and headers[0].number > trail.oldest:
         fork = trail.find(headers[0].parent_hash)
         if fork is not None:
@@ -88,7 +88,9 @@ async def logs_of(branch: Branch, wanted: LogFilter, reader: ChainReader) -> lis
     return logs
 
 
-async def _after_long_gap(tip: Footprint, headers: Sequence[Head], reader: ChainReader) -> Branch:
+async def _fetch_after_long_gap(
+    tip: Footprint, headers: Sequence[Head], reader: ChainReader
+) -> Branch:
     """Return the branch over a gap with missing headers, without a fork if the tip is orphaned."""
     standing = await reader.head(tip.number)
     if standing.hash != tip.hash:
@@ -96,7 +98,7 @@ async def _after_long_gap(tip: Footprint, headers: Sequence[Head], reader: Chain
     return Branch(fork=tip, headers=tuple(headers), gap_from=tip.number + 1)
 
 
-async def _linked(first: int, head: Head, reader: ChainReader) -> list[Head]:
+async def _fetch_linked_headers(first: int, head: Head, reader: ChainReader) -> list[Head]:
     """Return the headers from ``first`` to the head's parent, checked to be linked."""
     headers = await reader.heads(first, head.number - 1)
     for parent, child in zip(headers, [*headers[1:], head], strict=True):

@@ -26,7 +26,7 @@ _E8_PER_CENT: Final = USD_E8 // _CENTS
 
 
 @dataclass(slots=True)
-class _Standing:
+class _CoverageState:
     """The newest totals of a deployment, and its consecutive heads with uncovered debt."""
 
     totals: Sequence[DebtTotal] = ()
@@ -42,21 +42,21 @@ class DebtCoverage:
 
     def __init__(self, limit_usd_e8: int = LIMIT_USD_E8) -> None:
         self.limit_usd_e8 = limit_usd_e8
-        self._standings: dict[MarketKey, _Standing] = {}
+        self._standings: dict[MarketKey, _CoverageState] = {}
         self._news: list[CoverageNews] = []
 
     def record_totals(self, market: MarketKey, totals: Sequence[DebtTotal]) -> None:
         """Replace a deployment's totals by those of a newer head."""
-        standing = self._standings.setdefault(market, _Standing())
+        standing = self._standings.setdefault(market, _CoverageState())
         standing.totals = totals
         is_above = self._is_above(totals)
         standing.heads = standing.heads + 1 if is_above else 0
         if is_above and not standing.is_reported and standing.heads >= CONFIRMING_HEADS:
             standing.is_reported = True
-            self._news.append(_news(market, totals, is_covered=False))
+            self._news.append(_build_news(market, totals, is_covered=False))
         elif standing.is_reported and not is_above:
             standing.is_reported = False
-            self._news.append(_news(market, totals, is_covered=True))
+            self._news.append(_build_news(market, totals, is_covered=True))
 
     def forget(self, market: MarketKey) -> None:
         """Drop the totals of a deployment with accounts to be read again."""
@@ -114,7 +114,7 @@ def describe_uncovered(totals: Sequence[DebtTotal]) -> str:
     worth = sum_uncovered_usd_e8(uncovered)
     dollars = "debt of unknown worth" if worth is None else f"debt of {dollars_text(worth)} USD"
     tokens = ", ".join(
-        f"{_decimal(total.uncovered_tokens, total.decimals)} {total.symbol}"
+        f"{_format_decimal(total.uncovered_tokens, total.decimals)} {total.symbol}"
         + (" too much" if total.uncovered < 0 else "")
         for total in uncovered
     )
@@ -127,13 +127,15 @@ def dollars_text(usd_e8: int) -> str:
     return f"{cents // _CENTS:,}.{cents % _CENTS:02}"
 
 
-def _decimal(amount: TokenUnits, decimals: int) -> str:
+def _format_decimal(amount: TokenUnits, decimals: int) -> str:
     whole, part = divmod(amount, 10**decimals)
     digits = f"{part:0{decimals}d}".rstrip("0") if decimals else ""
     return f"{whole}.{digits}" if digits else str(whole)
 
 
-def _news(market: MarketKey, totals: Sequence[DebtTotal], *, is_covered: bool) -> CoverageNews:
+def _build_news(
+    market: MarketKey, totals: Sequence[DebtTotal], *, is_covered: bool
+) -> CoverageNews:
     return CoverageNews(
         market=market,
         is_covered=is_covered,

@@ -80,7 +80,7 @@ class KeptCoverage:
         return self.covered_to, self.looked_to, self.learnt_from, stretches
 
 
-class _Stated(NamedTuple):
+class _StatedFigures(NamedTuple):
     number: int
     figures: Figures
 
@@ -99,7 +99,7 @@ class Explanations:
         self.open: list[Unexplained] = []
         self.explained_at = -1
         """The newest head with changes that logs explained completely."""
-        self._stated: dict[MarketKey, OrderedDict[BlockHash, _Stated]] = {}
+        self._stated: dict[MarketKey, OrderedDict[BlockHash, _StatedFigures]] = {}
         self._lawless: set[tuple[MarketKey, Figure]] = set()
 
     def judge(
@@ -114,8 +114,8 @@ class Explanations:
         """Compare a market's figures at a head with earlier ones and the logs between."""
         figures = market.figures()
         stated = self._stated.setdefault(key, OrderedDict())
-        base = self._base(stated, head, trail)
-        stated[head.hash] = _Stated(head.number, figures)
+        base = self._find_base(stated, head, trail)
+        stated[head.hash] = _StatedFigures(head.number, figures)
         stated.move_to_end(head.hash)
         while len(stated) > DEPTH:
             stated.popitem(last=False)
@@ -236,9 +236,9 @@ class Explanations:
         else:
             rest.last, rest.last_hash = stretch.last, stretch.last_hash
 
-    def _base(
-        self, stated: Mapping[BlockHash, _Stated], head: Head, trail: Trail
-    ) -> _Stated | None:
+    def _find_base(
+        self, stated: Mapping[BlockHash, _StatedFigures], head: Head, trail: Trail
+    ) -> _StatedFigures | None:
         """Return the newest earlier figures on a head's own chain, None without any."""
         parent = stated.get(head.parent_hash)
         if parent is not None:

@@ -54,7 +54,7 @@ class BookFile:
         self._visit, self._lock = visit_and_lock(path) if visit else (-1, lock_for_life(path))
         self._connection: sqlite3.Connection | None = None
         try:
-            self._connection = self._usable(strange) or self._set_aside()
+            self._connection = self._open_usable(strange) or self._set_aside()
         except (sqlite3.Error, OSError) as error:
             self.close()
             raise NotUsable(f"{path.name} cannot be opened: {error}") from None
@@ -124,21 +124,21 @@ class BookFile:
             raise sqlite3.ProgrammingError("the file is closed")
         return self._connection
 
-    def _usable(self, strange: str) -> sqlite3.Connection | None:
+    def _open_usable(self, strange: str) -> sqlite3.Connection | None:
         """Return the usable file, or None if it has to be renamed, with the reason."""
         if not self.path.exists() or self.path.stat().st_size == 0:
-            return self._begun()
+            return self._create_file()
         if strange:
             self.said = strange
             if self._visit >= 0:
                 raise NotUsable(strange)
             return None
-        connection = _connected(self.path)
+        connection = _connect(self.path)
         with ExitStack() as unless_used:
             unless_used.callback(connection.close)
             try:
                 if is_blank(connection):
-                    return self._begun()
+                    return self._create_file()
                 self.said = objection(connection, self.path.name, self._chain_id)
                 if self.said and self._visit >= 0:
                     raise NotUsable(self.said)
@@ -146,7 +146,7 @@ class BookFile:
                 self.said = f"it is damaged ({error})"
             if self.said:
                 return None
-            _for_writing(connection)
+            _set_pragmas(connection)
             connection.executescript(LATER_TABLES)
             unless_used.pop_all()
         return connection
@@ -161,18 +161,18 @@ class BookFile:
             self.path.with_name(self.path.name + ending).unlink(missing_ok=True)
         self.path.replace(aside)
         self.said = f"{self.said}: it is now {aside.name}"
-        return self._begun()
+        return self._create_file()
 
-    def _begun(self) -> sqlite3.Connection:
+    def _create_file(self) -> sqlite3.Connection:
         made = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         owned_as_the_folder(made, self.path)
         os.fchmod(made, 0o600)
         os.close(made)
-        connection = _connected(self.path)
+        connection = _connect(self.path)
         try:
             # Written before the write-ahead log, so that a killed process leaves the file marked.
             connection.execute(f"PRAGMA application_id = {APPLICATION}")
-            _for_writing(connection)
+            _set_pragmas(connection)
             connection.executescript(
                 f"BEGIN; {TABLES} {LATER_TABLES} PRAGMA user_version = {SCHEMA};"
             )
@@ -221,11 +221,11 @@ def state_of(connection: sqlite3.Connection) -> State:
     return (*markets.fetchall(), *counts.fetchall())
 
 
-def _connected(path: Path) -> sqlite3.Connection:
+def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=5.0, check_same_thread=False)
 
 
-def _for_writing(connection: sqlite3.Connection) -> None:
+def _set_pragmas(connection: sqlite3.Connection) -> None:
     # The log outlives the process; only a power cut may cost the last blocks, and no more.
     for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")

@@ -127,9 +127,11 @@ class Followed:
         if not market.is_settled():
             return None
         scanned_to = self.market.from_block if self.scanned_to is None else self.scanned_to
-        return Standing(market, self.market.key, self.loaded_at, scanned_to, self._structure())
+        return Standing(
+            market, self.market.key, self.loaded_at, scanned_to, self._build_structure()
+        )
 
-    def _structure(self) -> KeptStructure | None:
+    def _build_structure(self) -> KeptStructure | None:
         market = self.market
         if not isinstance(market, KeepsStructure):
             return None
@@ -180,8 +182,8 @@ class Followed:
         """Whether arrays of this form have the accounts that the settings select."""
         market = self.market
         own = market.array_form() if isinstance(market, KeepsColumns) else ""
-        kept_from, kept_accounts = _whose(form)
-        own_from, own_accounts = _whose(own)
+        kept_from, kept_accounts = _parse_account_scope(form)
+        own_from, own_accounts = _parse_account_scope(own)
         return kept_accounts == own_accounts and kept_from <= own_from
 
     def take_up_scan(self, found: Scanned) -> None:
@@ -223,7 +225,7 @@ def taken_up(
     except MarketUnreadable as error:
         return f"what was kept cannot be read: {error}"
     is_remembered = any(block.hash == kept.hash for block in blocks)
-    refusal = _refusal(market, kept, head, is_remembered=is_remembered)
+    refusal = _find_refusal(market, kept, head, is_remembered=is_remembered)
     if refusal:
         each.known = b"".join(addresses_in(one) for one in arrays)
         each.scanned_to = kept.scanned_to if is_remembered else None
@@ -235,7 +237,9 @@ def taken_up(
     return ""
 
 
-def _refusal(market: KeepsColumns, kept: MarketChange, head: Head, *, is_remembered: bool) -> str:
+def _find_refusal(
+    market: KeepsColumns, kept: MarketChange, head: Head, *, is_remembered: bool
+) -> str:
     if market.array_form().partition("\n")[2] != kept.form.partition("\n")[2]:
         return "its contracts are others than those that were kept"
     if not is_remembered:
@@ -245,7 +249,7 @@ def _refusal(market: KeepsColumns, kept: MarketChange, head: Head, *, is_remembe
     return ""
 
 
-def _whose(form: str) -> tuple[int, str]:
+def _parse_account_scope(form: str) -> tuple[int, str]:
     """Return the first block and the scope of the accounts of a form, by its first line."""
     first, _, rest = form.partition("\n")[0].partition(" ")
     return (int(first), rest) if first.isdecimal() else (0, f"{first} {rest}")

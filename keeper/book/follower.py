@@ -73,7 +73,7 @@ class Follower:
         )
         self.keeping = Keeping(None, 0)
         """Writer of the stored book, without a file until it is replaced."""
-        self.reorged: Callable[[int], None] = _ignored
+        self.reorged: Callable[[int], None] = _ignore_depth
         """Called for each reorg with the number of orphaned followed blocks."""
         self.fork: int | None = None
         """The newest block that the last head shares with the blocks followed before it,
@@ -147,7 +147,7 @@ class Follower:
         is_resumed = self._trail.tip is None and await self._resume(head)
         await self.track(head)
         if is_resumed:
-            await self._look_back(head)
+            await self._check_restored(head)
         await self._load_missing(head, progress)
         self.keep()
 
@@ -163,7 +163,7 @@ class Follower:
         self.settle()
         self._merge_looks()
         self.rereading.merge(head)
-        ahead = self._begin_reads(head)
+        ahead = self._start_reads(head)
         try:
             began = time.monotonic()
             await self.track(head)
@@ -181,8 +181,8 @@ class Follower:
 
     def _begin_looks(self, head: Head) -> None:
         """Start the background reads that are due after a block."""
-        self.looks.begin(head, self._trail, self._wanted_logs())
-        self.rereading.begin(head, [each.market for each in self._loaded()])
+        self.looks.begin(head, self._trail, self._build_log_filter())
+        self.rereading.begin(head, [each.market for each in self._list_loaded()])
 
     def concern(self) -> str:
         """Return the book's possible omissions in one line, empty without any."""
@@ -228,17 +228,17 @@ class Follower:
                 each.failed(head, error)
                 continue
             if refusal:
-                self._rebuilt(each, refusal)
+                self._record_rebuild(each, refusal)
         return self._trail.tip is not None
 
-    async def _look_back(self, head: Head) -> None:
+    async def _check_restored(self, head: Head) -> None:
         """Check the blocks again that an earlier process may have read without their logs."""
         for by_range in (False, True) if self.looks.is_confirming else (False,):
-            self.looks.begin(head, self._trail, self._wanted_logs(), by_range=by_range)
+            self.looks.begin(head, self._trail, self._build_log_filter(), by_range=by_range)
             await self.looks.finish()
             self._merge_looks()
 
-    def _rebuilt(self, each: Followed, reason: str) -> None:
+    def _record_rebuild(self, each: Followed, reason: str) -> None:
         """Record that a market has to be read again."""
         self._rebuilds.append((each.market.key, reason))
         log.warning("book_rebuilt market=%s reason=%s", each.market.key, reason)
@@ -250,12 +250,12 @@ class Follower:
             self._trail.rebased(None, await ancestry(head, self._reader), [])
             return
         branch = await branch_to(head, self._trail, self._reader)
-        loaded = self._loaded()
+        loaded = self._list_loaded()
         logs, is_read = await self._fetch_logs(branch) if loaded else ([], True)
         # No await from here to the end, so that the update is atomic.
         taken_back = self._trail.after(branch.fork)
         orphaned = [log for block in taken_back for log in block.logs]
-        self._unload_orphans(branch)
+        self._discard_orphans(branch)
         for each in loaded:
             mine = each.market.log_filter
             each.market.note([log for log in (*orphaned, *logs) if mine.accepts(log)])
@@ -272,24 +272,24 @@ class Follower:
     async def _fetch_logs(self, branch: Branch) -> tuple[list[Log], bool]:
         """Fetch the logs of a branch. Return them, and whether they could be read."""
         try:
-            return await logs_of(branch, self._wanted_logs(), self._reader), True
+            return await logs_of(branch, self._build_log_filter(), self._reader), True
         except (RpcRefused, RpcMalformed, BlockUnknown) as error:
             if not self.looks.is_possible or len(branch.headers) > BY_HASH:
                 raise
             log.warning("logs_unread block=%d reason=%s", branch.headers[-1].number, error)
             return [], False
 
-    def _loaded(self) -> list[Followed]:
+    def _list_loaded(self) -> list[Followed]:
         return [each for each in self.followed if each.loaded_at is not None]
 
-    def _wanted_logs(self) -> LogFilter:
-        return merged(each.market.log_filter for each in self._loaded())
+    def _build_log_filter(self) -> LogFilter:
+        return merged(each.market.log_filter for each in self._list_loaded())
 
     def _merge_looks(self) -> None:
         """Note the logs found by a second check, and apply its result."""
-        self.looks.merge(self._trail, self.keeping, [each.market for each in self._loaded()])
+        self.looks.merge(self._trail, self.keeping, [each.market for each in self._list_loaded()])
 
-    def _unload_orphans(self, branch: Branch) -> None:
+    def _discard_orphans(self, branch: Branch) -> None:
         """Unload the markets with a state from orphaned blocks, so that they are loaded again."""
         reason = "the chain was reorganised below what is remembered"
         if branch.fork is None and branch.headers[-1].number < self._trail.oldest:
@@ -304,7 +304,7 @@ class Follower:
                 each.forget()
                 self.coverage.forget(each.market.key)
                 self.looks.explanations.forget(each.market.key)
-                self._rebuilt(each, reason)
+                self._record_rebuild(each, reason)
 
     async def _load_missing(self, head: Head, progress: Callable[[Progress], None]) -> None:
         for each in self.followed:
@@ -332,9 +332,9 @@ class Follower:
         each.loaded(self._trail.oldest, len(borrowers))
         self.keeping.loaded(market.key)
 
-    def _begin_reads(self, head: Head) -> ReadAhead:
+    def _start_reads(self, head: Head) -> ReadAhead:
         """Start the reads that do not depend on the block's logs, where that saves time."""
-        markets = [each.market for each in self._loaded() if each.is_due(head)]
+        markets = [each.market for each in self._list_loaded() if each.is_due(head)]
         is_early = self.pace.is_slow
         return ReadAhead(self._reader, head, markets, self.riders, self.parity, is_early=is_early)
 
@@ -352,13 +352,13 @@ class Follower:
             except ITS_OWN_FAULT as error:
                 each.failed(head, error)
         results, rest = await ahead.fetch([call for _, calls in asked for call in calls])
-        snapshots = self._applied(head, asked, results)
+        snapshots = self._apply_results(head, asked, results)
         answers = ahead.hand_over(head, rest)
         self.checking.compare(ahead.questions, snapshots, answers)
         self._is_unread = False
         return self.parity.guarded(snapshots)
 
-    def _applied(
+    def _apply_results(
         self,
         head: Head,
         asked: Sequence[tuple[Followed, Sequence[Call]]],
@@ -381,5 +381,5 @@ class Follower:
         return snapshots
 
 
-def _ignored(_: int) -> None:
+def _ignore_depth(_: int) -> None:
     """Do nothing."""

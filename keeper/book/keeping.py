@@ -45,7 +45,7 @@ class Standing:
 
 
 @dataclass(slots=True)
-class _Waiting:
+class _PendingWrites:
     """One market's unwritten changes."""
 
     whole: bool = True
@@ -125,7 +125,7 @@ class Keeping:
         self._opening = opening
         self._file: Store | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="book")
-        self.waiting: dict[MarketKey, _Waiting] = {}
+        self.waiting: dict[MarketKey, _PendingWrites] = {}
         self._on_disk: set[BlockHash] = set()
         self._coverage_on_disk: object = None
         self._writing: asyncio.Future[None] | None = None
@@ -151,7 +151,7 @@ class Keeping:
             self._file = await self._run(self._opening, self._path, self._chain_id)
             kept = await self._run(self._file.kept)
         except NotUsable as error:
-            self._give_up(str(error))
+            self._stop_writing(str(error))
             return Kept()
         if self._file.said:
             log.warning(
@@ -166,16 +166,16 @@ class Keeping:
 
     def taken_up(self, market: MarketKey, deltas: int) -> None:
         """Note that a market is in memory as stored."""
-        self.waiting[market] = _Waiting(whole=False, on_disk=deltas)
+        self.waiting[market] = _PendingWrites(whole=False, on_disk=deltas)
 
     def loaded(self, market: MarketKey) -> None:
         """Note that a market was read again and has to be written as a whole."""
-        self.waiting[market] = _Waiting()
+        self.waiting[market] = _PendingWrites()
 
     def changed(self, market: MarketKey, arrays: Arrays) -> None:
         """Note a block's changes of a market."""
         if self._file is not None:
-            self.waiting.setdefault(market, _Waiting()).changed(arrays)
+            self.waiting.setdefault(market, _PendingWrites()).changed(arrays)
 
     def spare(self, reason: str) -> None:
         """Note that the file belongs to another configuration or chain."""
@@ -189,7 +189,7 @@ class Keeping:
     def scanned(self, found: Scanned) -> None:
         """Write the progress of a history, unless a write is running."""
         if self._file is not None and self._is_free():
-            self._begin(lambda file: file.write_scan(found), lambda: None, lambda: None)
+            self._start_write(lambda file: file.write_scan(found), lambda: None, lambda: None)
 
     def is_free(self) -> bool:
         """Whether a write can start now."""
@@ -211,7 +211,7 @@ class Keeping:
         if self._rest > 0:
             self._rest -= 1
             return
-        change = self._change(trail, standings)
+        change = self._collect_change(trail, standings)
         signature = None if coverage is None else coverage.signature
         if signature != self._coverage_on_disk:
             change = replace(change, coverage=coverage)
@@ -228,7 +228,7 @@ class Keeping:
             for one in change.markets:
                 self.waiting[one.market].not_written(one)
 
-        self._begin(lambda file: file.write(change), done, failed)
+        self._start_write(lambda file: file.write(change), done, failed)
 
     async def written(self) -> None:
         """Wait until no write is running."""
@@ -244,13 +244,13 @@ class Keeping:
             self._file = None
         self._thread.shutdown(wait=True)
 
-    def _change(self, trail: Trail, standings: Sequence[Standing]) -> Change:
+    def _collect_change(self, trail: Trail, standings: Sequence[Standing]) -> Change:
         """Return the change to write, and mark it as no longer pending."""
         here = {one.hash: one for one in trail.blocks}
         tip = trail.blocks[-1]
         markets = list[MarketChange]()
         for one in standings:
-            waiting = self.waiting.setdefault(one.key, _Waiting())
+            waiting = self.waiting.setdefault(one.key, _PendingWrites())
             deltas, waiting.deltas = tuple(waiting.deltas), []
             base = one.market.to_arrays() if waiting.whole else None
             waiting.whole = False
@@ -281,7 +281,7 @@ class Keeping:
     def _is_free(self) -> bool:
         return self._writing is None or self._writing.done()
 
-    def _begin(
+    def _start_write(
         self,
         write: Callable[[Store], None],
         done: Callable[[], None],
@@ -297,20 +297,20 @@ class Keeping:
             error = finished.exception()
             if error is None:
                 done()
-                self._recovered()
+                self._note_recovery()
             else:
                 failed()
-                self._failed(error)
+                self._note_failure(error)
 
         future.add_done_callback(over)
         self._writing = future
 
-    def _recovered(self) -> None:
+    def _note_recovery(self) -> None:
         if self.failing:
             log.warning("book_kept_again file=%s", self._path and self._path.name)
         self.failing, self._rests_for = False, 1
 
-    def _failed(self, error: BaseException) -> None:
+    def _note_failure(self, error: BaseException) -> None:
         if not isinstance(error, sqlite3.Error | OSError):
             self._broken = error  # a bug, raised by the next call
             return
@@ -324,7 +324,7 @@ class Keeping:
         self.failing, self._rest = True, self._rests_for
         self._rests_for = min(2 * self._rests_for, LONGEST_REST)
 
-    def _give_up(self, reason: str) -> None:
+    def _stop_writing(self, reason: str) -> None:
         self.failures += 1
         self.failing = True
         self._file = None

@@ -16,7 +16,7 @@ def packed_coverage(coverage: KeptCoverage) -> bytes:
         "covered_to": coverage.covered_to,
         "looked_to": coverage.looked_to,
         "learnt_from": coverage.learnt_from,
-        "stretches": [_plain(stretch) for stretch in coverage.stretches],
+        "stretches": [_encode_stretch(stretch) for stretch in coverage.stretches],
     }
     return sealed(json.dumps(document).encode())
 
@@ -29,13 +29,13 @@ def unpacked_coverage(raw: bytes) -> KeptCoverage:
             covered_to=document["covered_to"],
             looked_to=document.get("looked_to"),
             learnt_from=document["learnt_from"],
-            stretches=tuple(_stretch(plain) for plain in document["stretches"]),
+            stretches=tuple(_decode_stretch(plain) for plain in document["stretches"]),
         )
     except (ValueError, TypeError, KeyError) as error:
         raise Damaged(f"a coverage that cannot be read: {error}") from None
 
 
-def _plain(stretch: Unexplained) -> Mapping[str, Any]:
+def _encode_stretch(stretch: Unexplained) -> Mapping[str, Any]:
     return {
         "market": stretch.market,
         "first": stretch.first,
@@ -51,7 +51,7 @@ def _plain(stretch: Unexplained) -> Mapping[str, Any]:
     }
 
 
-def _stretch(plain: Mapping[str, Any]) -> Unexplained:
+def _decode_stretch(plain: Mapping[str, Any]) -> Unexplained:
     return Unexplained(
         market=MarketKey(plain["market"]),
         first=plain["first"],

@@ -36,11 +36,11 @@ def lock_for_life(path: Path) -> int:
     Raises:
         NotUsable: another keeper has the file, or its lock cannot be created.
     """
-    locked = _descriptor(path, ".lock")
+    locked = _open_lock(path, ".lock")
     try:
         if _try_to_lock(locked):
             return locked
-        visit = _descriptor(path, ".visit")
+        visit = _open_lock(path, ".visit")
         try:
             patience = time.monotonic() + VISIT_SECONDS
             while not _try_to_lock(visit) and time.monotonic() < patience:
@@ -63,10 +63,10 @@ def visit_and_lock(path: Path) -> tuple[int, int]:
         InUse: a keeper, or another command, has the file.
         NotUsable: its lock cannot be created.
     """
-    visit = _descriptor(path, ".visit")
+    visit = _open_lock(path, ".visit")
     try:
         if _try_to_lock(visit):
-            locked = _descriptor(path, ".lock")
+            locked = _open_lock(path, ".lock")
             if _try_to_lock(locked):
                 return visit, locked
             os.close(locked)
@@ -84,7 +84,7 @@ def owned_as_the_folder(descriptor: int, path: Path) -> None:
         os.fchown(descriptor, folder.st_uid, folder.st_gid)
 
 
-def _descriptor(path: Path, ending: str) -> int:
+def _open_lock(path: Path, ending: str) -> int:
     beside = path.with_name(path.name + ending)
     try:
         made = os.open(beside, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -42,7 +42,7 @@ LONGEST_PAUSE: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Look:
+class _Recheck:
     """One check of a range, and of blocks that must have more logs than ``known``.
 
     ``tip`` and ``number`` are the head at its start. A search concerns ``spans``, and the blocks
@@ -62,10 +62,12 @@ class _Look:
 
     def find_new(self, logs: Mapping[LogKey, Log]) -> list[Log]:
         """Return the logs that were unknown when the check began, in the chain's order."""
-        new = [log for key, log in logs.items() if key not in self.known and self._concerns(log)]
+        new = [
+            log for key, log in logs.items() if key not in self.known and self._is_concerned(log)
+        ]
         return sorted(new, key=lambda log: (log.block_number, log.index))
 
-    def _concerns(self, log: Log) -> bool:
+    def _is_concerned(self, log: Log) -> bool:
         number = log.block_number
         return number >= self.remembered or any(
             first <= number <= last for first, last in self.spans
@@ -76,7 +78,7 @@ class _Look:
 class Found:
     """Result of a check, with all logs seen."""
 
-    look: _Look
+    look: _Recheck
     sight: Sight
 
     @property
@@ -190,7 +192,11 @@ class Looks:
             self._confirmed_to = max(0, head.number - YOUNG_BLOCKS)
         if self._looked_to < 0:
             self._looked_to, self._next_range = head.number, head.number + LOOK_EVERY
-        look = self._by_range(head, trail, wanted) if by_range else self._due(head, trail, wanted)
+        look = (
+            self._build_range_check(head, trail, wanted)
+            if by_range
+            else self._choose_check(head, trail, wanted)
+        )
         if look is not None and look.first <= look.last:
             self._task = self._source.begin(self._perform(look, self._source))
 
@@ -254,7 +260,7 @@ class Looks:
                 stretch.describe(),
             )
         if look.is_hinted and not fresh:
-            self._rest_from_hints(look)
+            self._pause_hints(look)
         if look.blocks:
             self._report(look, fresh)
         elif sight.is_whole and is_same_chain:
@@ -271,29 +277,29 @@ class Looks:
 
     def take_news(self) -> Sequence[StretchNews]:
         """Return the unexplained and the newly explained stretches since the last call."""
-        self._tell_explained()
+        self._report_explained()
         news, self._news = self._news, []
         return news
 
-    def _due(self, head: Head, trail: Trail, wanted: LogFilter) -> _Look | None:
+    def _choose_check(self, head: Head, trail: Trail, wanted: LogFilter) -> _Recheck | None:
         is_right_again = self.explanations.explained_at > self._searched_at
         if self.explanations.open and (is_right_again or head.number >= self._next_search):
             self._searched_at = head.number
-            return self._search(self.explanations.open, trail, wanted)
+            return self._build_search(self.explanations.open, trail, wanted)
         is_hinted, self._is_hinted = self._is_hinted and head.number >= self._next_hint, False
         if not is_hinted and head.number < self._next_range:
             return None
-        return self._by_range(head, trail, wanted, is_hinted=is_hinted)
+        return self._build_range_check(head, trail, wanted, is_hinted=is_hinted)
 
-    def _by_range(
+    def _build_range_check(
         self, head: Head, trail: Trail, wanted: LogFilter, *, is_hinted: bool = False
-    ) -> _Look:
+    ) -> _Recheck:
         """Build a check of all unconfirmed blocks in one query."""
         self._next_range = head.number + LOOK_EVERY
         first = (self._confirmed_to or 0) + 1
         last = min(head.number, first + MOST_BLOCKS - 1)
         known = trail.known(wanted, first, last)
-        return _Look(
+        return _Recheck(
             wanted=wanted,
             first=first,
             last=last,
@@ -303,16 +309,18 @@ class Looks:
             is_hinted=is_hinted,
         )
 
-    def _search(self, stretches: Sequence[Unexplained], trail: Trail, wanted: LogFilter) -> _Look:
+    def _build_search(
+        self, stretches: Sequence[Unexplained], trail: Trail, wanted: LogFilter
+    ) -> _Recheck:
         """Build a search for the logs of the newest stretches that fit one range."""
-        first, last = self._search_range(stretches)
+        first, last = self._compute_search_range(stretches)
         blocks = dict[int, Block]()
         for stretch in stretches:
             inside = [one for one in trail.blocks if stretch.first <= one.number <= stretch.last]
             blocks[stretch.last] = (stretch.last, stretch.last_hash)
             blocks.update({one.number: (one.number, one.hash) for one in inside})
         known = frozenset(log_key(one) for stretch in stretches for one in stretch.logs)
-        return _Look(
+        return _Recheck(
             wanted=wanted,
             first=first,
             last=last,
@@ -324,7 +332,7 @@ class Looks:
             blocks=[blocks[number] for number in sorted(blocks)[-BLOCKS_BY_HASH:]],
         )
 
-    def _search_range(self, stretches: Sequence[Unexplained]) -> tuple[int, int]:
+    def _compute_search_range(self, stretches: Sequence[Unexplained]) -> tuple[int, int]:
         """Return the newest blocks of the stretches, and older ones after fruitless searches."""
         first = min(stretch.first for stretch in stretches)
         last = max(stretch.last for stretch in stretches)
@@ -332,7 +340,7 @@ class Looks:
         last -= self._fruitless % ranges * MOST_BLOCKS
         return max(first, last - MOST_BLOCKS + 1), last
 
-    async def _perform(self, look: _Look, source: SecondLook) -> Found:
+    async def _perform(self, look: _Recheck, source: SecondLook) -> Found:
         if not look.blocks:
             sight = await source.look_by_range(look.wanted, look.first, look.last, look.known)
             return Found(look=look, sight=sight)
@@ -349,32 +357,32 @@ class Looks:
         sight.proven = receipts.proven
         return Found(look=look, sight=sight)
 
-    def _report(self, look: _Look, fresh: Sequence[Log]) -> None:
+    def _report(self, look: _Recheck, fresh: Sequence[Log]) -> None:
         """Report the unexplained stretches, and repeat the search at growing intervals."""
         for stretch in list(self.explanations.open):
             stretch.looks += 1
             if stretch.is_hint:
                 if stretch.looks >= HINT_LOOKS:
                     self.explanations.drop(stretch)
-                    self._rest_from_hints(look)
+                    self._pause_hints(look)
             elif stretch not in self._reported and stretch.last <= look.number:
                 self._reported.append(stretch)
-                self._tell(stretch)
+                self._report_stretch(stretch)
         self._fruitless = 0 if fresh else self._fruitless + 1
         pause = 2 ** min(self._fruitless, LOOK_EVERY) // 2
         self._next_search = look.number + min(pause, LOOK_EVERY)
 
-    def _rest_from_hints(self, look: _Look) -> None:
+    def _pause_hints(self, look: _Recheck) -> None:
         """Ignore hints for a pause that doubles each time."""
         self._hint_pause = min(2 * self._hint_pause, LONGEST_PAUSE)
         self._next_hint = look.number + self._hint_pause
 
-    def _tell(self, stretch: Unexplained) -> None:
+    def _report_stretch(self, stretch: Unexplained) -> None:
         words = stretch.describe()
         self._news.append(StretchNews(market=stretch.market, first=stretch.first, detail=words))
         log.warning('block_unexplained market=%s reason="%s"', stretch.market, words)
 
-    def _tell_explained(self) -> None:
+    def _report_explained(self) -> None:
         """Report the stretches that are now explained."""
         over = [stretch for stretch in self._reported if stretch not in self.explanations.open]
         for stretch in over:

@@ -15,10 +15,10 @@ from keeper.domain.units import MarketKey
 
 def kept_origins(path: Path | None, chain_id: int) -> Mapping[MarketKey, KeptOrigin]:
     """Return the stored origins, empty without a usable file."""
-    return _look(path, chain_id) or {}
+    return _read_file(path, chain_id) or {}
 
 
-def _look(path: Path | None, chain_id: int) -> Mapping[MarketKey, KeptOrigin] | None:
+def _read_file(path: Path | None, chain_id: int) -> Mapping[MarketKey, KeptOrigin] | None:
     """Return the stored origins, None for an unusable file."""
     if path is None or not path.exists() or not path.stat().st_size:
         return {}
@@ -33,7 +33,7 @@ def _look(path: Path | None, chain_id: int) -> Mapping[MarketKey, KeptOrigin] | 
 
 def keep_origin(path: Path | None, chain_id: int, market: MarketKey, origin: KeptOrigin) -> None:
     """Persist a market's origin, unless a keeper runs or the file is unusable."""
-    if path is None or _look(path, chain_id) is None:
+    if path is None or _read_file(path, chain_id) is None:
         return
     with contextlib.suppress(NotUsable, sqlite3.Error, OSError):
         if not may_write_beside(path):

@@ -66,14 +66,14 @@ class Parity:
     def prepare(self) -> None:
         """Choose the next block's sample in advance, while nothing waits for it."""
         if self._prepared is None:
-            self._prepared = self._chosen()
+            self._prepared = self._choose_sample()
 
     def questions(self) -> Sequence[Question]:
         """Return this block's sample. Up to half of it are differing accounts."""
         prepared, self._prepared = self._prepared, None
-        return self._chosen() if prepared is None else prepared
+        return self._choose_sample() if prepared is None else prepared
 
-    def _chosen(self) -> Sequence[Question]:
+    def _choose_sample(self) -> Sequence[Question]:
         again = [one for one in self._doubted if self._can_be_asked(one)][: self._sample // 2]
         for subject in again:  # to the end, for the rotation
             self._doubted[subject] = self._doubted.pop(subject)
@@ -82,7 +82,7 @@ class Parity:
             looked += 1
             account = next(self._waiting, None)
             if account is None:
-                self._next_market()
+                self._select_next_market()
             elif self._can_be_asked(subject := (self._turn, account)):
                 chosen[subject] = None
         return [
@@ -95,7 +95,7 @@ class Parity:
         snapshot = self._latest.get(market)
         return snapshot is not None and snapshot.is_auditable(account)
 
-    def _next_market(self) -> None:
+    def _select_next_market(self) -> None:
         """Continue with the accounts of the next market."""
         markets = sorted(self._latest)
         later = [market for market in markets if market > self._turn] or markets
@@ -170,7 +170,8 @@ class Parity:
             by_market.setdefault(market, {})[account] = difference
         return [
             Guarded.by_words(
-                one, {who: _words(what) for who, what in by_market[one.market].items()}
+                one,
+                {who: _describe_difference(what) for who, what in by_market[one.market].items()},
             )
             if one.market in by_market
             else one
@@ -188,7 +189,7 @@ class Guarded:
     @classmethod
     def by_words(cls, snapshot: MarketSnapshot, doubts: Mapping[Address, str]) -> MarketSnapshot:
         """Return the snapshot with these accounts in doubt, each with the reason."""
-        return cast(MarketSnapshot, _as_able_as(type(snapshot))(snapshot, doubts))
+        return cast(MarketSnapshot, _build_delegating_class(type(snapshot))(snapshot, doubts))
 
     def opportunities(
         self, account: Address, window: Window
@@ -201,7 +202,7 @@ class Guarded:
 
 
 @functools.cache
-def _as_able_as(kind: type) -> type[Guarded]:
+def _build_delegating_class(kind: type) -> type[Guarded]:
     """Return a subclass with all attributes of this kind of snapshot delegated to it.
 
     Attributes are named explicitly, since from Python 3.12 a protocol check does not use
@@ -211,17 +212,17 @@ def _as_able_as(kind: type) -> type[Guarded]:
     names |= (
         {one.name for one in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
     )
-    return type(Guarded.__name__, (Guarded,), {one: _handed_on(one) for one in names})
+    return type(Guarded.__name__, (Guarded,), {one: _build_delegate(one) for one in names})
 
 
-def _handed_on(name: str) -> property:
+def _build_delegate(name: str) -> property:
     def asked(self: Guarded) -> Any:  # noqa: ANN401 (whatever the snapshot has)
         return getattr(self.snapshot, name)
 
     return property(asked)
 
 
-def _words(difference: Difference) -> str:
+def _describe_difference(difference: Difference) -> str:
     return (
         f"the book differs from the contract: {difference.what} is {difference.ours}"
         f" here and {difference.theirs} there"
@@ -291,7 +292,7 @@ async def audited_book(
             for one in part
         ]
 
-    parts = await each(_slices(questions), asked, in_flight=IN_FLIGHT)
+    parts = await each(_split_questions(questions), asked, in_flight=IN_FLIGHT)
     verdicts = [verdict for part in parts for verdict in part]
     compared = [one for one in verdicts if one is not None]
     followed = sum(len(one.everyone()) for one in audits.values())
@@ -304,7 +305,7 @@ async def audited_book(
     )
 
 
-def _slices(questions: Sequence[Question]) -> list[Sequence[Question]]:
+def _split_questions(questions: Sequence[Question]) -> list[Sequence[Question]]:
     """Split the questions into parts of at most ``CALLS_AT_ONCE`` calls."""
     size = max(1, CALLS_AT_ONCE // max((len(one.calls) for one in questions), default=1))
     return [questions[at : at + size] for at in range(0, len(questions), size)]

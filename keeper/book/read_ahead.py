@@ -65,7 +65,7 @@ class ReadAhead:
         self._calls: Sequence[Call] = ()
         self._task: asyncio.Task[list[CallResult]] | None = None
         if is_early:
-            self._calls = _calls_of(markets, head)
+            self._calls = _list_calls(markets, head)
             reading = reader.aggregate([*self._calls, *self._besides], self._basis)
             self._task = begin(reading)
 
@@ -101,7 +101,7 @@ class ReadAhead:
         return results
 
 
-def _calls_of(markets: Iterable[LendingMarket], head: Head) -> list[Call]:
+def _list_calls(markets: Iterable[LendingMarket], head: Head) -> list[Call]:
     """Return the markets' calls for a block without logs."""
     found = list[Call]()
     for market in markets:

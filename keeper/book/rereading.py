@@ -38,7 +38,7 @@ LONGEST_WINDOW: Final = 500_000
 
 
 @dataclass(slots=True)
-class _Reading:
+class _HistoryReading:
     """One market's readings. ``turn`` counts them, ``spans`` are the newest's remaining blocks."""
 
     turn: int = 0
@@ -62,17 +62,17 @@ class Rereading:
     source: SecondLook | None
     coverage: DebtCoverage
     found: int = 0
-    _readings: dict[MarketKey, _Reading] = field(default_factory=dict)
+    _readings: dict[MarketKey, _HistoryReading] = field(default_factory=dict)
     _task: asyncio.Task[_Outcome] | None = None
 
     def begin(self, head: Head, markets: Sequence[LendingMarket]) -> None:
         """Start the portion that is due after a head, if any, without waiting."""
         for key in [key for key in self._readings if not self.coverage.is_reported(key)]:
-            self._end(key)
+            self._remove_reading(key)
         if self.source is None or self._task is not None:
             return
         for market in markets:
-            reading = self._due(head, market)
+            reading = self._find_due(head, market)
             if reading is not None:
                 reading.next_at = head.number + PAUSE
                 self._task = self.source.begin(self._read(market, head, reading, self.source))
@@ -99,14 +99,14 @@ class Rereading:
             await asyncio.wait([self._task])
             self._task = None
 
-    def _due(self, head: Head, market: LendingMarket) -> _Reading | None:
+    def _find_due(self, head: Head, market: LendingMarket) -> _HistoryReading | None:
         if not isinstance(market, RereadsHistory) or not self.coverage.is_reported(market.key):
             return None
-        reading = self._readings.setdefault(market.key, _Reading())
+        reading = self._readings.setdefault(market.key, _HistoryReading())
         return reading if head.number >= reading.next_at else None
 
     async def _read(
-        self, market: LendingMarket, head: Head, reading: _Reading, source: SecondLook
+        self, market: LendingMarket, head: Head, reading: _HistoryReading, source: SecondLook
     ) -> _Outcome:
         if not reading.spans:
             self._start_anew(market, head, reading, source)
@@ -116,7 +116,7 @@ class Rereading:
         return _Outcome(market, portion)
 
     def _start_anew(
-        self, market: LendingMarket, head: Head, reading: _Reading, source: SecondLook
+        self, market: LendingMarket, head: Head, reading: _HistoryReading, source: SecondLook
     ) -> None:
         """Choose the next endpoint, and shorter windows once each of them was used."""
         places = source.places()
@@ -130,7 +130,7 @@ class Rereading:
         reading.reader = source.backward_reader(
             places[reading.turn % len(places)], windows, REQUESTS, ROWS
         )
-        reading.spans, reading.found = _spans(market.from_block, head.number), 0
+        reading.spans, reading.found = _build_spans(market.from_block, head.number), 0
         log.info(
             "history_reread market=%s block=%d turn=%d reason=debt is owed by no account of the"
             " book",
@@ -161,13 +161,13 @@ class Rereading:
         pause = PAUSE << min(reading.fruitless, LONGEST_PAUSE.bit_length())
         reading.next_at = head.number + min(pause, LONGEST_PAUSE)
 
-    def _end(self, key: MarketKey) -> None:
+    def _remove_reading(self, key: MarketKey) -> None:
         """Stop reading a market with covered debt."""
         del self._readings[key]
         log.info("history_covered market=%s", key)
 
 
-def _spans(from_block: int, head: int) -> Sequence[Span]:
+def _build_spans(from_block: int, head: int) -> Sequence[Span]:
     """Return the ranges to read, just before ``from_block``, then after it, then long before."""
     near = max(0, from_block - NEAR_BLOCKS)
     spans = ((near, from_block - 1), (from_block, head), (0, near - 1))

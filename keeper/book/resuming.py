@@ -45,14 +45,14 @@ class Resuming:
         structure = change.structure if self.restores_structure else None
         if not followed.restore_structure(structure, head):
             await followed.discover(head)
-        refusal = taken_up(followed, change, self.kept.blocks, self._read_to(change), head)
+        refusal = taken_up(followed, change, self.kept.blocks, self._find_read_to(change), head)
         if not refusal:
             keeping.taken_up(market.key, len(change.deltas))
         elif refusal == OTHER_ACCOUNTS:
             keeping.spare(refusal)
         return refusal
 
-    def _read_to(self, change: MarketChange) -> int:
+    def _find_read_to(self, change: MarketChange) -> int:
         """Return the block up to which a stored market has read the accounts of its logs."""
         tip, coverage = self.trail.tip, self.kept.coverage
         newest = change.number if tip is None else tip.number
@@ -66,7 +66,7 @@ async def take_up_scans(followed: Followed, reader: ChainReader, keeping: Keepin
     hashes = dict[int, BlockHash | None]()
     for scan in scans:
         if scan.target not in hashes:
-            hashes[scan.target] = await _hash_of(scan.target, reader)
+            hashes[scan.target] = await _fetch_hash(scan.target, reader)
         if hashes[scan.target] != scan.target_hash:
             continue
         if not followed.is_of_these_accounts(scan.form):
@@ -74,7 +74,7 @@ async def take_up_scans(followed: Followed, reader: ChainReader, keeping: Keepin
         followed.take_up_scan(scan)
 
 
-async def _hash_of(block: int, reader: ChainReader) -> BlockHash | None:
+async def _fetch_hash(block: int, reader: ChainReader) -> BlockHash | None:
     try:
         return (await reader.head(block)).hash
     except (BlockUnknown, SnapshotReorged):

@@ -149,8 +149,8 @@ def _read_market(
     connection: sqlite3.Connection, row: tuple[str, str, int, str, int, int]
 ) -> MarketChange:
     key, form, number, block_hash, since, scanned_to = row
-    parts = _blobs(connection, "SELECT arrays FROM base WHERE market = ? ORDER BY part", key)
-    deltas = _blobs(connection, "SELECT arrays FROM delta WHERE market = ? ORDER BY id", key)
+    parts = _read_blobs(connection, "SELECT arrays FROM base WHERE market = ? ORDER BY part", key)
+    deltas = _read_blobs(connection, "SELECT arrays FROM delta WHERE market = ? ORDER BY id", key)
     return MarketChange(
         market=MarketKey(key),
         form=form,
@@ -234,7 +234,7 @@ def _write_structure(connection: sqlite3.Connection, market: MarketChange) -> No
         )
 
 
-def _blobs(connection: sqlite3.Connection, query: str, key: str) -> list[bytes]:
+def _read_blobs(connection: sqlite3.Connection, query: str, key: str) -> list[bytes]:
     return [bytes(blob) for (blob,) in connection.execute(query, (key,))]
 
 
@@ -257,7 +257,7 @@ def _write_market(connection: sqlite3.Connection, market: MarketChange) -> None:
             "INSERT INTO base VALUES (?, ?, ?)",
             [
                 (market.market, number, part)
-                for number, part in enumerate(_parts(packed(market.base)))
+                for number, part in enumerate(_split_parts(packed(market.base)))
             ],
         )
     connection.executemany(
@@ -267,5 +267,5 @@ def _write_market(connection: sqlite3.Connection, market: MarketChange) -> None:
     _write_structure(connection, market)
 
 
-def _parts(whole: bytes) -> Iterable[bytes]:
+def _split_parts(whole: bytes) -> Iterable[bytes]:
     return (whole[start : start + PART_BYTES] for start in range(0, len(whole), PART_BYTES))

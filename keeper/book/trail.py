@@ -94,11 +94,11 @@ class Trail:
         for log in logs:
             by_block.setdefault(log.block_hash, []).append(log)
         self._blocks = [
-            replace(at, logs=_merged(at.logs, by_block[at.hash])) if at.hash in by_block else at
+            replace(at, logs=_merge_logs(at.logs, by_block[at.hash])) if at.hash in by_block else at
             for at in self._blocks
         ]
 
 
-def _merged(before: Sequence[Log], after: Sequence[Log]) -> tuple[Log, ...]:
+def _merge_logs(before: Sequence[Log], after: Sequence[Log]) -> tuple[Log, ...]:
     by_key = {log_key(log): log for log in (*before, *after)}
     return tuple(sorted(by_key.values(), key=lambda log: log.index))

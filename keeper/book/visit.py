@@ -72,34 +72,34 @@ class Visit:
         follower.keeping = Keeping(file.path, self._chain_id, lambda *_: file)
         follower.restores_structure = True
         try:
-            self._tell_origin(file, head)
+            self._report_origin(file, head)
             yield
         except BaseException:
             await follower.keeping.close()
             raise
         await follower.close()
         if file.spared and not (file.unused or file.is_busy or is_past):
-            self._tell(TROUBLE_STAGE, f"what was read is not kept: {file.spared}")
+            self._report(TROUBLE_STAGE, f"what was read is not kept: {file.spared}")
 
     def _is_older_than_all(self, file: VisitedFile, head: Head) -> bool:
         blocks = file.kept().blocks
         if not blocks or head.number >= blocks[0].number:
             return False
-        self._tell(
+        self._report(
             TROUBLE_STAGE,
             f"block {head.number} is before the kept book, which goes back to block"
             f" {blocks[0].number}: the history is read anew, and not kept",
         )
         return True
 
-    def _tell_origin(self, file: VisitedFile, head: Head) -> None:
+    def _report_origin(self, file: VisitedFile, head: Head) -> None:
         kept = file.kept()
         if file.unused:
             and_kept = ", and nothing is kept" if file.spared else ""
-            self._tell(TROUBLE_STAGE, f"the kept book is not used: {file.unused}{and_kept}")
+            self._report(TROUBLE_STAGE, f"the kept book is not used: {file.unused}{and_kept}")
         elif kept.markets:
             newest = kept.blocks[-1].number if kept.blocks else 0
-            self._tell(BOOK_STAGE, f"from the kept book of block {newest} to block {head.number}")
+            self._report(BOOK_STAGE, f"from the kept book of block {newest} to block {head.number}")
 
-    def _tell(self, stage: str, words: str) -> None:
+    def _report(self, stage: str, words: str) -> None:
         self._progress(Progress(market=MarketKey(""), stage=stage, detail=words))

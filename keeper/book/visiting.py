@@ -91,7 +91,7 @@ class VisitedFile:
     def _set_aside(self, reason: str) -> None:
         """Rename a damaged file, unless a keeper has it."""
         try:
-            with self._visited() as file:
+            with self._open_visited() as file:
                 self.unused = file.said or file.set_aside(reason)
                 self._state = file.state()
         except (NotUsable, sqlite3.Error, OSError):
@@ -117,7 +117,7 @@ class VisitedFile:
         if self.spared:
             return
         try:
-            with self._visited() as file:
+            with self._open_visited() as file:
                 if self._state != file.state():
                     self.spare(OF_OTHERS)
                     return
@@ -131,7 +131,7 @@ class VisitedFile:
             self.spare(str(error.strerror))
 
     @contextlib.contextmanager
-    def _visited(self) -> Iterator[BookFile]:
+    def _open_visited(self) -> Iterator[BookFile]:
         """Yield the file, open and locked briefly."""
         if not may_write_beside(self.path):
             raise NotUsable("its folder belongs to another user")

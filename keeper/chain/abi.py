@@ -38,13 +38,13 @@ def checksum(address: str | bytes) -> Address:
     if not _HEX_ADDRESS.fullmatch(given):
         raise ValueError("an address is 0x and 40 hex digits")
     lower = given[2:].lower()
-    made = "0x" + _cased(lower.encode())
+    made = "0x" + _apply_checksum_case(lower.encode())
     if given[2:] not in (lower, lower.upper(), made[2:]):
         raise ValueError(f"the address {given} has a wrong checksum; is it {made}?")
     return Address(made)
 
 
-def _cased(digits: bytes) -> str:
+def _apply_checksum_case(digits: bytes) -> str:
     """Apply the checksum's case to 40 hex digits."""
     digest = keccak(digits).hex()[:_ADDRESS_DIGITS].encode()
     raised = int.from_bytes(digest.translate(_RAISED)) & int.from_bytes(digits.translate(_LETTER))
@@ -87,7 +87,9 @@ def encoded(types: Sequence[str], values: Sequence[object]) -> bytes:
 
 def calldata(signature: str, *values: object) -> bytes:
     """Encode the calldata of ``name(type,..)``. Tuples are written as ``(type,..)``."""
-    return selector(signature) + encoded(_split(signature[signature.index("(") + 1 : -1]), values)
+    return selector(signature) + encoded(
+        _split_types(signature[signature.index("(") + 1 : -1]), values
+    )
 
 
 def decoded(types: Sequence[str], raw: bytes, what: str = "the answer") -> tuple[Any, ...]:
@@ -125,7 +127,7 @@ def address_at(raw: bytes, index: int) -> Address:
     return checksum(value.to_bytes(20))
 
 
-def _split(types: str) -> list[str]:
+def _split_types(types: str) -> list[str]:
     """Split a list of types at the commas outside of tuples."""
     parts, depth, start = list[str](), 0, 0
     for at, letter in enumerate(types):

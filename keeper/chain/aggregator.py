@@ -142,18 +142,18 @@ class MulticallWay:
 
     async def run(self, calls: tuple[Call, ...], place: Place) -> bytes:
         """Call ``aggregate3``."""
-        return await self._call(self._packer.packed(calls), place)
+        return await self._call_contract(self._packer.packed(calls), place)
 
     async def is_working(self, place: Place) -> bool:
         """Return whether an aggregate of an empty aggregate gives the right result."""
         nested = probe(self._address)
-        return proves_aggregator(await self._call("0x" + nested.data.hex(), place))
+        return proves_aggregator(await self._call_contract("0x" + nested.data.hex(), place))
 
     def reason(self, error: ChainError) -> str:
         """Return the contract's failure, with its address."""
         return f"what is at {self._address} does not answer as Multicall3: {error}"
 
-    async def _call(self, data: str, place: Place) -> bytes:
+    async def _call_contract(self, data: str, place: Place) -> bytes:
         transaction = {"to": self._address, "data": data}
         return await self._reads.ask_call(place.endpoint, place.block, transaction, place.basis)
 
@@ -218,7 +218,7 @@ class ChunkRead:
                 continue
             try:
                 results = await self._read_by(way, calls)
-            except _Lacking as lack:
+            except _MethodLacking as lack:
                 lacking[way] = lack.error
             else:
                 capabilities.learn_success(endpoint, way.capability)
@@ -246,7 +246,7 @@ class ChunkRead:
             raise  # what was not read tells nothing of the way
         except (RpcRefused, RpcMalformed) as error:
             if not await self._is_working(way, error):
-                raise _Lacking(error) from None
+                raise _MethodLacking(error) from None
             if not isinstance(error, RpcRefused) or not _may_be_cut(error):
                 raise
             return await self._read_halves(way, calls)
@@ -310,7 +310,7 @@ class ChunkRead:
         return results
 
 
-class _Lacking(Exception):
+class _MethodLacking(Exception):
     """A method does not work at an endpoint."""
 
     def __init__(self, error: RpcRefused | RpcMalformed) -> None:

@@ -97,7 +97,9 @@ class Disagreements:
     def lasting(self) -> Sequence[str]:
         """Return the contradictions that stay open until settled, which a retry cannot resolve."""
         return [
-            _line(what, detail) for (what, _), (detail, ends) in self._standing.items() if not ends
+            _format_line(what, detail)
+            for (what, _), (detail, ends) in self._standing.items()
+            if not ends
         ]
 
     def reasons(self) -> Sequence[str]:
@@ -107,8 +109,8 @@ class Disagreements:
             key for key, (_, ends) in self._standing.items() if ends is not None and ends <= now
         ]:
             self.settled(what, about)
-        return [_line(what, detail) for (what, _), (detail, _) in self._standing.items()]
+        return [_format_line(what, detail) for (what, _), (detail, _) in self._standing.items()]
 
 
-def _line(what: str, detail: str) -> str:
+def _format_line(what: str, detail: str) -> str:
     return f"endpoints disagree on {what}: {detail}"

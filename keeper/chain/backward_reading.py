@@ -73,7 +73,7 @@ class BackwardReader:
                 errors += 1
                 if errors >= MOST_ERRORS:
                     return Portion(tables=tables, rest=rest, is_refused=True)
-                self._shorten(last - start + 1, error)
+                self._reduce_window(last - start + 1, error)
                 continue
             if table.rows in USUAL_CAPS and start < last:  # it may have been cut off there
                 self._pace.refused(last - start + 1)
@@ -95,6 +95,6 @@ class BackwardReader:
             raise RpcMalformed("the logs of a range hold another block's")
         return table
 
-    def _shorten(self, length: int, error: ChainError) -> None:
+    def _reduce_window(self, length: int, error: ChainError) -> None:
         named = named_limit(error.text, length) if isinstance(error, RpcRefused) else None
         self._pace.refused(length, named)

@@ -124,11 +124,11 @@ class Reading:
             RpcMalformed: one of its answers is invalid.
             RpcRefused: with ``needs_results``, it refused one of them for reasons of its own.
         """
-        missing, self._refusal = self._missing(), None
+        missing, self._refusal = self._list_missing(), None
         for pause in (*FIRST_PAUSES, None):
             before, self._lack = missing, None
             await self._ask(before)
-            missing = self._missing()
+            missing = self._list_missing()
             if self._lack is None:
                 break
             if pause is None or len(missing) == len(before):
@@ -146,7 +146,7 @@ class Reading:
             if not (isinstance(answer, RpcRefused) and is_momentary(answer))
         }
 
-    def _missing(self) -> list[int]:
+    def _list_missing(self) -> list[int]:
         places = range(len(self._requests))
         return [place for place in places if place not in self._answers]
 
@@ -171,7 +171,7 @@ class Reading:
             self._most = max(1, len(places) // 2)  # gateways count a batch as many requests
             self._busy += 1
             if self._busy > 1:
-                self._learn(busy, self._most)
+                self._note_limit(busy, self._most)
             raise
         except ChainError as error:
             if is_too_costly(error):
@@ -199,7 +199,7 @@ class Reading:
             most = max(1, (len(places) - len(again)) or len(again) // 2)
             await self._ask_smaller(again, error, most)
         elif not busy:
-            self._learn_success(len(places))
+            self._clear_limit(len(places))
         if busy:
             self._most = max(1, len(busy) // 2)
             raise busy[0]
@@ -207,7 +207,7 @@ class Reading:
     async def _ask_smaller(self, places: Sequence[int], error: ChainError, size: int) -> None:
         """Send batches of ``size``. The size is stored once a batch was answered."""
         await self._ask_part(places[:size])
-        self._learn(error, size)
+        self._note_limit(error, size)
         await self._ask(places[size:])
 
     async def _ask_alone(self, place: int) -> None:
@@ -234,12 +234,12 @@ class Reading:
         else:
             self._answers[place] = answer
 
-    def _learn(self, error: ChainError, size: int) -> None:
+    def _note_limit(self, error: ChainError, size: int) -> None:
         self._rpc.capabilities.learn_lack(
             self._endpoint, Capability.BATCHES, str(error), limit=size
         )
 
-    def _learn_success(self, size: int) -> None:
+    def _clear_limit(self, size: int) -> None:
         """Clear the limit if a larger batch was answered."""
         lack = self._rpc.capabilities.lack(self._endpoint, Capability.BATCHES)
         if lack is not None and lack.limit is not None and size > lack.limit:

@@ -66,7 +66,7 @@ class BlockLogs:
         except (RpcRefused, RpcMalformed):
             raise error from None
         self._refusals[place] += 1
-        if _concerns_the_form(error) or self._refusals[place] >= ENOUGH_REFUSALS:
+        if _is_form_refusal(error) or self._refusals[place] >= ENOUGH_REFUSALS:
             reason = error.text if isinstance(error, RpcRefused) else str(error)
             self._rpc.capabilities.learn_lack(place, Capability.LOGS_BY_HASH, reason)
         return logs
@@ -75,7 +75,9 @@ class BlockLogs:
         self, place: int, wanted: LogFilter, block_hash: BlockHash
     ) -> list[Log]:
         criteria = {"blockHash": block_hash, **filter_document(wanted)}
-        return self._checked(await self._rpc.ask(place, LOGS_METHOD, criteria), wanted, block_hash)
+        return self._check_logs(
+            await self._rpc.ask(place, LOGS_METHOD, criteria), wanted, block_hash
+        )
 
     async def _fetch_by_number(
         self, place: int, wanted: LogFilter, block_hash: BlockHash
@@ -84,9 +86,9 @@ class BlockLogs:
         criteria = {"fromBlock": number, "toBlock": number, **filter_document(wanted)}
         answer = await self._rpc.ask(place, LOGS_METHOD, criteria)
         await find_canonical(self._rpc, place, block_hash)
-        return self._checked(answer, wanted, block_hash)
+        return self._check_logs(answer, wanted, block_hash)
 
-    def _checked(self, answer: Json, wanted: LogFilter, block_hash: BlockHash) -> list[Log]:
+    def _check_logs(self, answer: Json, wanted: LogFilter, block_hash: BlockHash) -> list[Log]:
         logs = self._reader.logs_of(answer)
         if not all(map(wanted.accepts, logs)):
             raise RpcMalformed("the node returned a log that was not asked for")
@@ -107,7 +109,7 @@ def filter_document(wanted: LogFilter) -> Mapping[str, object]:
     return criteria
 
 
-def _concerns_the_form(error: ChainError) -> bool:
+def _is_form_refusal(error: ChainError) -> bool:
     if not isinstance(error, RpcRefused):
         return False
     said = error.text.lower()

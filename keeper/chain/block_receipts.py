@@ -40,7 +40,7 @@ async def _ask(rpc: Rpc, endpoint: int, number: int, parse: Callable[[Receipts],
     if rpc.capabilities.has(endpoint, Capability.BLOCK_RECEIPTS):
         try:
             answer = await rpc.ask(endpoint, str(Capability.BLOCK_RECEIPTS), hex(number))
-            parsed = parse(_checked(fields.sequence(answer, "the receipts"), header, hashes))
+            parsed = parse(_check_receipts(fields.sequence(answer, "the receipts"), header, hashes))
         except ChainError as error:
             if isinstance(error, RpcUnavailable) and not isinstance(error, RpcBusy):
                 raise
@@ -48,7 +48,9 @@ async def _ask(rpc: Rpc, endpoint: int, number: int, parse: Callable[[Receipts],
         else:
             rpc.capabilities.learn_success(endpoint, Capability.BLOCK_RECEIPTS)
             return parsed
-    parsed = parse(_checked(await _ask_singly(rpc, endpoint, hashes, refused), header, hashes))
+    parsed = parse(
+        _check_receipts(await _ask_singly(rpc, endpoint, hashes, refused), header, hashes)
+    )
     if refused is not None:
         rpc.capabilities.learn_lack(endpoint, Capability.BLOCK_RECEIPTS, str(refused))
     return parsed
@@ -67,7 +69,7 @@ async def _ask_singly(
     return receipts
 
 
-def _checked(
+def _check_receipts(
     answer: Sequence[Json], header: Mapping[str, Json], hashes: Sequence[str]
 ) -> list[Mapping[str, Json]]:
     """Return the receipts if there is one of this block for each of its transactions."""

@@ -23,7 +23,7 @@ def may_hold(bloom: str, wanted: LogFilter) -> bool:
         return False
     groups = [[bytes.fromhex(one[2:]) for one in wanted.addresses], *wanted.topics]
     return bits != 0 and all(
-        not group or any(_in_bloom(bits, one) for one in group) for group in groups
+        not group or any(_is_in_bloom(bits, one) for one in group) for group in groups
     )
 
 
@@ -32,15 +32,15 @@ def bloom_of(logs: Iterable[Log]) -> int:
     entries = {entry for log in logs for entry in (bytes.fromhex(log.address[2:]), *log.topics)}
     bits = 0
     for entry in entries:
-        for place in _places(entry):
+        for place in _compute_bits(entry):
             bits |= 1 << place
     return bits
 
 
-def _in_bloom(bits: int, value: bytes) -> bool:
-    return all(bits >> place & 1 for place in _places(value))
+def _is_in_bloom(bits: int, value: bytes) -> bool:
+    return all(bits >> place & 1 for place in _compute_bits(value))
 
 
-def _places(value: bytes) -> Iterator[int]:
+def _compute_bits(value: bytes) -> Iterator[int]:
     digest = keccak(value)
     return (int.from_bytes(digest[at : at + 2]) % BLOOM_BITS for at in (0, 2, 4))

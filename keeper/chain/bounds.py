@@ -70,7 +70,7 @@ class Bound:
     def too_large(self) -> RpcTooLarge:
         """Return the error for an answer that exceeds the bound."""
         return RpcTooLarge(
-            f"the node's answer is longer than {_spelled(self.size)}",
+            f"the node's answer is longer than {_format_size(self.size)}",
             excessive=self.excess is Excess.FAULT,
             by_contract=self.excess is Excess.CONTRACT,
         )
@@ -106,7 +106,7 @@ def expected_bound(ids: Collection[int]) -> Bound:
 
 def answer_bound(requests: Sequence[tuple[str, Sequence[object]]]) -> Bound:
     """Return the bound of the answer to a request, or to a batch of several."""
-    bounds = [_bound(method, params) for method, params in requests]
+    bounds = [_compute_bound(method, params) for method, params in requests]
     if len(bounds) == 1:
         return bounds[0]
     size = sum(bound.size for bound in bounds)
@@ -135,24 +135,24 @@ def returned_bytes(gas: int) -> int:
     return _WORD_BYTES * max(0, words)
 
 
-def _bound(method: str, params: Sequence[object]) -> Bound:
+def _compute_bound(method: str, params: Sequence[object]) -> Bound:
     match method:
         case "eth_getLogs":
-            return _logs_bound(params)
+            return _compute_logs_bound(params)
         case "eth_getTransactionReceipt":
             return Bound(RECEIPT)
         case "eth_getBlockReceipts":
             return Bound(MAX_ANSWER_BYTES)
         case "eth_call" | "eth_estimateGas":
-            return Bound(_call_bytes(params), is_single=True, excess=Excess.CONTRACT)
+            return Bound(_compute_call_bytes(params), is_single=True, excess=Excess.CONTRACT)
         case "eth_simulateV1":
-            return _simulation_bound(params)
+            return _compute_simulation_bound(params)
         case _:
             whole = method in BLOCKS and True in params
             return Bound(WHOLE_BLOCK if whole else SMALL)
 
 
-def _logs_bound(params: Sequence[object]) -> Bound:
+def _compute_logs_bound(params: Sequence[object]) -> Bound:
     criteria = params[0] if params else None
     if not isinstance(criteria, Mapping):
         return Bound(RANGE_LOGS, excess=Excess.DIVISIBLE)
@@ -162,15 +162,15 @@ def _logs_bound(params: Sequence[object]) -> Bound:
     return Bound(RANGE_LOGS, excess=Excess.DIVISIBLE)
 
 
-def _call_bytes(params: Sequence[object]) -> int:
+def _compute_call_bytes(params: Sequence[object]) -> int:
     """Return the most bytes of JSON that a call's result, or its revert, can have."""
-    gas = _gas(params[0] if params else None)
+    gas = _parse_gas(params[0] if params else None)
     if gas is None:
         return UNLIMITED_CALL
     return min(MAX_ANSWER_BYTES, max(SMALL, _ENVELOPE + _HEX * returned_bytes(gas)))
 
 
-def _simulation_bound(params: Sequence[object]) -> Bound:
+def _compute_simulation_bound(params: Sequence[object]) -> Bound:
     payload = params[0] if params else None
     blocks = payload.get("blockStateCalls") if isinstance(payload, Mapping) else None
     calls = [
@@ -181,7 +181,7 @@ def _simulation_bound(params: Sequence[object]) -> Bound:
     ]
     size = SMALL
     for call in calls:
-        gas = _gas(call)
+        gas = _parse_gas(call)
         if gas is None:
             size += UNLIMITED_CALL
         else:  # what it returns stands there twice where it reverts
@@ -193,7 +193,7 @@ def _simulation_bound(params: Sequence[object]) -> Bound:
     )
 
 
-def _gas(transaction: object) -> int | None:
+def _parse_gas(transaction: object) -> int | None:
     given = transaction.get("gas") if isinstance(transaction, Mapping) else None
     if not isinstance(given, str):
         return None
@@ -203,5 +203,5 @@ def _gas(transaction: object) -> int | None:
         return None
 
 
-def _spelled(size: int) -> str:
+def _format_size(size: int) -> str:
     return f"{size / MIB:.1f} MiB" if size % MIB else f"{size // MIB} MiB"

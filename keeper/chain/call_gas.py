@@ -65,14 +65,14 @@ def lower_gas(error: RpcRefused, gas: Gas, block_limit: Gas | None) -> Gas | Non
     """
     if not is_gas_cap(error):
         return None
-    lower = [named for named in _named_gas(error.text) if LEAST_GAS <= named < gas]
+    lower = [named for named in _parse_gas_numbers(error.text) if LEAST_GAS <= named < gas]
     if not lower and block_limit is not None and LEAST_GAS <= block_limit < gas:
         lower = [block_limit]
     half = Gas(gas // 2)
     return max(lower, default=half if half >= LEAST_GAS else None)
 
 
-def _named_gas(text: str) -> list[Gas]:
+def _parse_gas_numbers(text: str) -> list[Gas]:
     """Return the numbers in a text, with ``M`` read as million."""
     named = list[Gas]()
     for digits, million in _NUMBER.findall(text.lower()):
@@ -97,8 +97,8 @@ class CallGas:
     def request(self, endpoint: int, run: Run) -> Request:
         """Build the request with the gas that the endpoint is known to accept."""
         method, transaction, rest = run
-        gas = self._allowed(endpoint, _gas_of(transaction))
-        return method, (_with_gas(transaction, gas), *rest)
+        gas = self._limit_gas(endpoint, _parse_gas_field(transaction))
+        return method, (_set_gas_field(transaction, gas), *rest)
 
     async def ask(self, endpoint: int, run: Run) -> Json:
         """Send once.
@@ -109,15 +109,15 @@ class CallGas:
             RpcRefused: the first refusal, if no other gas is accepted either.
             RpcUnavailable: the endpoint did not answer.
         """
-        wanted = _gas_of(run[1])
-        gas = self._allowed(endpoint, wanted)
+        wanted = _parse_gas_field(run[1])
+        gas = self._limit_gas(endpoint, wanted)
         try:
             answer = await self._ask_with(endpoint, run, gas)
         except RpcRefused as error:
             if gas is None or not may_be_gas_cap(error):
                 raise
             return await self._ask_with_less(endpoint, run, gas, error)
-        self._learn_success(endpoint, wanted, gas)
+        self._clear_limit(endpoint, wanted, gas)
         return answer
 
     async def mend(
@@ -146,51 +146,51 @@ class CallGas:
         return mended
 
     async def _ask_with_less(self, endpoint: int, run: Run, gas: Gas, first: RpcRefused) -> Json:
-        lower = lower_gas(first, gas, self._block_limit())
+        lower = lower_gas(first, gas, self._get_block_limit())
         while True:
             try:
                 answer = await self._ask_with(endpoint, run, lower)
             except RpcRefused as error:
                 if failed_in_evm(error) and not is_gas_cap(error):
-                    self._learn(endpoint, first, lower)  # it was run
+                    self._note_limit(endpoint, first, lower)  # it was run
                     raise
                 if lower is None:
                     raise first from None
-                lower = lower_gas(error, lower, self._block_limit())
+                lower = lower_gas(error, lower, self._get_block_limit())
             else:
                 if is_gas_cap(first) or await self._is_refused(endpoint, run):
-                    self._learn(endpoint, first, lower)
+                    self._note_limit(endpoint, first, lower)
                 return answer
 
     async def _is_refused(self, endpoint: int, run: Run) -> bool:
         """Return whether the gas field is refused again, if the first refusal did not name it."""
         try:
-            await self._ask_with(endpoint, run, _gas_of(run[1]))
+            await self._ask_with(endpoint, run, _parse_gas_field(run[1]))
         except RpcRefused:
             return True
         return False
 
     async def _ask_with(self, endpoint: int, run: Run, gas: Gas | None) -> Json:
         method, transaction, rest = run
-        return await self._rpc.ask(endpoint, method, _with_gas(transaction, gas), *rest)
+        return await self._rpc.ask(endpoint, method, _set_gas_field(transaction, gas), *rest)
 
-    def _allowed(self, endpoint: int, gas: Gas | None) -> Gas | None:
+    def _limit_gas(self, endpoint: int, gas: Gas | None) -> Gas | None:
         known = self._rpc.capabilities
         lack = known.lack(endpoint, Capability.CALL_GAS)
         if gas is None or lack is None or known.has(endpoint, Capability.CALL_GAS):
             return gas
         return Gas(min(gas, lack.limit)) if lack.limit else None
 
-    def _block_limit(self) -> Gas | None:
+    def _get_block_limit(self) -> Gas | None:
         head = self._rpc.pool.current
         return None if head is None else head.gas_limit
 
-    def _learn(self, endpoint: int, error: RpcRefused, limit: Gas | None) -> None:
+    def _note_limit(self, endpoint: int, error: RpcRefused, limit: Gas | None) -> None:
         """Record the accepted gas. 0 means a call without the field."""
         reason = error.text or str(error)
         self._rpc.capabilities.learn_lack(endpoint, Capability.CALL_GAS, reason, limit=limit or 0)
 
-    def _learn_success(self, endpoint: int, wanted: Gas | None, gas: Gas | None) -> None:
+    def _clear_limit(self, endpoint: int, wanted: Gas | None, gas: Gas | None) -> None:
         """Clear the limit if more gas was accepted."""
         lack = self._rpc.capabilities.lack(endpoint, Capability.CALL_GAS)
         if lack is None or gas is None or gas != wanted or gas <= (lack.limit or 0):
@@ -198,12 +198,12 @@ class CallGas:
         self._rpc.capabilities.learn_success(endpoint, Capability.CALL_GAS)
 
 
-def _gas_of(transaction: Transaction) -> Gas | None:
+def _parse_gas_field(transaction: Transaction) -> Gas | None:
     gas = transaction.get("gas")
     return Gas(int(gas, 16)) if isinstance(gas, str) else None
 
 
-def _with_gas(transaction: Transaction, gas: Gas | None) -> Transaction:
+def _set_gas_field(transaction: Transaction, gas: Gas | None) -> Transaction:
     if gas is None:
         return {key: value for key, value in transaction.items() if key != "gas"}
     return {**transaction, "gas": hex(gas)}

@@ -37,7 +37,7 @@ def unavailable(
     """Build the error for an HTTP status of a temporary failure."""
     stated = headers or {}
     # A date is meant by the other side's clock, which it states, too.
-    now = _moment(stated.get("Date", ""))
+    now = _parse_http_date(stated.get("Date", ""))
     seconds = retry_after(stated.get("Retry-After", ""), wall() if now is None else now)
     if status == TOO_MANY or seconds is not None:
         return RpcBusy(f"{endpoint} asks for patience (status {status})", seconds=seconds)
@@ -49,11 +49,11 @@ def retry_after(text: str, now: float) -> float | None:
     text = text.strip()
     if _SECONDS.fullmatch(text):
         return float(text)
-    then = _moment(text)
+    then = _parse_http_date(text)
     return None if then is None else max(0.0, then - now)
 
 
-def _moment(text: str) -> float | None:
+def _parse_http_date(text: str) -> float | None:
     """Parse an HTTP date to Unix seconds. None if invalid."""
     try:
         stated = email.utils.parsedate_to_datetime(text)

@@ -62,12 +62,12 @@ class MeteredHandler(ResponseHandler):
         super().data_received(data)
         self._meter.add(time.thread_time() - began, time.monotonic())
         self._connector.unread += len(data)
-        fault = self._connector.fault or self._fault()
+        fault = self._connector.fault or self._find_fault()
         if fault is not None and self.transport is not None:
             self._connector.fault = fault
             self.transport.abort()
 
-    def _fault(self) -> RpcMalformed | None:
+    def _find_fault(self) -> RpcMalformed | None:
         if self._meter.is_exceeded:
             return RpcMalformed("the node's answer takes too long to take apart", excessive=True)
         return self._connector.too_large()
@@ -91,7 +91,7 @@ class MeteredConnector(aiohttp.TCPConnector):
         self.fault: RpcMalformed | None = None
         self.unread = 0
         self._most_bytes = most_bytes
-        self._factory = partial(self._metered)
+        self._factory = partial(self._build_handler)
 
     def refuse_fault(self) -> None:
         """Raise, once, the error that closed a connection."""
@@ -105,5 +105,5 @@ class MeteredConnector(aiohttp.TCPConnector):
             return None
         return ANY.too_large()
 
-    def _metered(self) -> ResponseHandler:
+    def _build_handler(self) -> ResponseHandler:
         return MeteredHandler(self, self._loop)

@@ -99,16 +99,16 @@ class LogSearch:
         start, length, refused = first, last - first + 1, 0
         while start <= last:
             if not self._left:
-                self._give_up(f"gives logs of {length} blocks at a time only")
+                self._stop(f"gives logs of {length} blocks at a time only")
                 return None
             self._left -= 1
             end = min(last, start + length - 1)
             try:
-                blocks = await self._blocks(start, end)
+                blocks = await self._fetch_blocks(start, end)
             except ChainError as error:
                 refused += 1
                 if refused > REFUSALS or (isinstance(error, RpcRefused) and is_pruned(error)):
-                    self._give_up("does not give its old logs")
+                    self._stop("does not give its old logs")
                     return None
                 named = named_limit(error.text, length) if isinstance(error, RpcRefused) else None
                 length = max(1, named or length // 2)
@@ -118,10 +118,10 @@ class LogSearch:
             start, refused = end + 1, 0
         return None
 
-    def _give_up(self, reason: str) -> None:
+    def _stop(self, reason: str) -> None:
         self.reason, self.gave_up = reason, True
 
-    async def _blocks(self, first: int, last: int) -> list[int]:
+    async def _fetch_blocks(self, first: int, last: int) -> list[int]:
         criteria = {"fromBlock": hex(first), "toBlock": hex(last), **filter_document(self._wanted)}
         table = log_table(await self._reader.rpc.read("eth_getLogs", criteria))
         refuse_unwanted(table, self._wanted)

@@ -40,14 +40,14 @@ class Decoder:
             followed = Structure(bound)
             followed.feed(raw)
         if followed is not None and _is_quick(raw, followed):
-            return _parsed(raw)
+            return _parse_json(raw)
         async with self._turn:
-            return await asyncio.to_thread(_checked, raw, bound, followed)
+            return await asyncio.to_thread(_decode_checked, raw, bound, followed)
 
 
 def decoded_json(raw: bytes | str, bound: Bound = ANY) -> Json:
     """Decode a JSON document. RpcMalformed if it is invalid or exceeds its bound."""
-    return _checked(raw.encode() if isinstance(raw, str) else raw, bound, None)
+    return _decode_checked(raw.encode() if isinstance(raw, str) else raw, bound, None)
 
 
 def _is_quick(raw: bytes, followed: Structure) -> bool:
@@ -56,13 +56,13 @@ def _is_quick(raw: bytes, followed: Structure) -> bool:
     return len(raw) <= QUICK_TEXT_BYTES and followed.values <= QUICK_VALUES
 
 
-def _checked(raw: bytes, bound: Bound, followed: Structure | None) -> Json:
+def _decode_checked(raw: bytes, bound: Bound, followed: Structure | None) -> Json:
     if followed is None:
         Structure(bound).feed(raw)
-    return _parsed(raw)
+    return _parse_json(raw)
 
 
-def _parsed(raw: bytes) -> Json:
+def _parse_json(raw: bytes) -> Json:
     try:
         document: Json = _DECODER.decode(raw.decode())
     except (ValueError, RecursionError):
@@ -74,19 +74,19 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
-def _integer(digits: str) -> int:
+def _parse_integer(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
         raise ValueError("a number without end")
     return int(digits)
 
 
-def _fraction(digits: str) -> float:
+def _parse_fraction(digits: str) -> float:
     if len(digits) > MAX_DIGITS:
         raise ValueError("a number without end")
     return float(digits)
 
 
-def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+def _build_object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     """Return the object. ValueError for a duplicate key, which is ambiguous."""
     made = dict(pairs)
     if len(made) < len(pairs):
@@ -96,7 +96,7 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 
 _DECODER: Final = json.JSONDecoder(
     parse_constant=_refuse_constant,
-    parse_int=_integer,
-    parse_float=_fraction,
-    object_pairs_hook=_object,
+    parse_int=_parse_integer,
+    parse_float=_parse_fraction,
+    object_pairs_hook=_build_object,
 )

@@ -35,7 +35,7 @@ def checked_answer(answer: Json, number: int, method: str) -> Json | ChainError:
     if isinstance(given, bool) or (given != number and not (given is None and error is not None)):
         raise RpcMalformed(f"the answer to {method} has another request's id")
     if error is not None:
-        refused = refusal(method, _shortened(error))
+        refused = refusal(method, _trim_error(error))
         return None if is_unknown_transaction(method, refused) else refused
     result = answer["result"]
     missing = null_answer(method) if result is None else None
@@ -72,7 +72,7 @@ def checked_batch(
     ]
 
 
-def _shortened(error: Json) -> Json:
+def _trim_error(error: Json) -> Json:
     """Return an error object with its texts cut to the maximum length."""
     if not isinstance(error, dict):
         return error

@@ -145,7 +145,7 @@ class Asked(NamedTuple):
                 return cls(method)
             case "eth_getLogs" if isinstance(named, Mapping) and "blockHash" in named:
                 return cls(method)
-            case "eth_call" if len(params) > _WITHOUT_OVERRIDES or "to" not in _keys(named):
+            case "eth_call" if len(params) > _WITHOUT_OVERRIDES or "to" not in _list_keys(named):
                 return cls(method)
         return cls(method, method)
 
@@ -153,7 +153,7 @@ class Asked(NamedTuple):
 NOTHING: Final = Asked()
 
 
-def _keys(named: object) -> Collection[object]:
+def _list_keys(named: object) -> Collection[object]:
     return named.keys() if isinstance(named, Mapping) else ("to",)
 
 

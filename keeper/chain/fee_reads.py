@@ -26,7 +26,7 @@ def rewards_of(answer: Json, blocks: int) -> list[Wei]:
     stated = fields.document(answer, "the fee history").get("reward")
     rewards = list[Wei]()
     for block in fields.sequence(stated, "the rewards"):
-        (reward,) = _single(fields.sequence(block, "a block's rewards"))
+        (reward,) = _check_single(fields.sequence(block, "a block's rewards"))
         rewards.append(Wei(fields.quantity(reward, "a reward")))
     if not rewards or len(rewards) > blocks:
         raise RpcMalformed("the fee history has another number of rewards")
@@ -60,7 +60,7 @@ def tip_of(transaction: Mapping[str, Json], base_fee: Wei) -> Wei:
     return Wei(min(tip, most - base_fee))
 
 
-def _single(rewards: Sequence[Json]) -> Sequence[Json]:
+def _check_single(rewards: Sequence[Json]) -> Sequence[Json]:
     if len(rewards) != 1:
         raise RpcMalformed("the fee history has another number of percentiles")
     return rewards

@@ -90,15 +90,15 @@ def head_of(value: Json) -> Head:
         number=quantity(block.get("number"), "the block's number", most=UINT64_MAX),
         hash=BlockHash(hash32(block.get("hash"), "the block's hash")),
         parent_hash=BlockHash(hash32(block.get("parentHash"), "the block's parent hash")),
-        timestamp=_timestamp(block.get("timestamp")),
+        timestamp=_parse_timestamp(block.get("timestamp")),
         base_fee=Wei(quantity(block.get("baseFeePerGas") or "0x0", "the block's base fee")),
         gas_limit=Gas(min(quantity(block.get("gasLimit"), "the block's gas limit"), UINT64_MAX)),
         gas_used=Gas(quantity(block.get("gasUsed"), "the block's gas used", most=UINT64_MAX)),
-        miner=_miner(block.get("miner")),
+        miner=_parse_miner(block.get("miner")),
     )
 
 
-def _timestamp(value: Json) -> Timestamp:
+def _parse_timestamp(value: Json) -> Timestamp:
     """Parse a block's timestamp. RpcMalformed if the chain does not count in seconds."""
     seconds = quantity(value, "the block's timestamp", most=UINT64_MAX)
     if seconds > LAST_SECOND:
@@ -109,7 +109,7 @@ def _timestamp(value: Json) -> Timestamp:
     return Timestamp(seconds)
 
 
-def _miner(value: Json) -> Address:
+def _parse_miner(value: Json) -> Address:
     """Parse a block's coinbase. The zero address if the node omits it."""
     if not isinstance(value, str) or not _ADDRESS.fullmatch(value):
         return Address("0x" + "0" * 40)
@@ -136,8 +136,8 @@ class LogReader:
         if not isinstance(removed, bool):
             raise RpcMalformed("a log's removed flag is not a boolean")
         return Log(
-            address=self._address(log.get("address")),
-            topics=tuple(_topic(topic) for topic in topics),
+            address=self._decode_address(log.get("address")),
+            topics=tuple(_decode_topic(topic) for topic in topics),
             data=data(log.get("data"), "a log's data"),
             block_number=quantity(log.get("blockNumber"), "a log's block", most=UINT64_MAX),
             block_hash=BlockHash(hash32(log.get("blockHash"), "a log's block hash")),
@@ -148,7 +148,7 @@ class LogReader:
             removed=removed,
         )
 
-    def _address(self, value: Json) -> Address:
+    def _decode_address(self, value: Json) -> Address:
         if not isinstance(value, str):
             raise RpcMalformed("a log's address is not an address")
         known = self._addresses.get(value)
@@ -162,7 +162,7 @@ def is_pending(log: Json) -> bool:
     return isinstance(log, dict) and log.get("blockHash", log) is log.get("logIndex", log) is None
 
 
-def _topic(value: Json) -> bytes:
+def _decode_topic(value: Json) -> bytes:
     if not isinstance(value, str) or not _HASH.fullmatch(value):
         raise RpcMalformed("a log's topic is not 32 bytes")
     return bytes.fromhex(value[2:])

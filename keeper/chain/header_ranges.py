@@ -22,7 +22,7 @@ async def read_heads(rpc: Rpc, numbers: Sequence[int]) -> list[Head]:
         batch = batches.setdefault(place, BatchRead(rpc, lambda _: requests, needs_results=True))
         answers = await batch.ask(place)
         try:
-            return [_head_of(*pair) for pair in zip(answers, numbers, strict=True)]
+            return [_check_head(*pair) for pair in zip(answers, numbers, strict=True)]
         except RpcMalformed:
             del batches[place]
             raise
@@ -33,7 +33,7 @@ async def read_heads(rpc: Rpc, numbers: Sequence[int]) -> list[Head]:
     return heads
 
 
-def _head_of(answer: Json | ChainError, number: int) -> Head:
+def _check_head(answer: Json | ChainError, number: int) -> Head:
     if isinstance(answer, ChainError):
         raise answer
     head = head_of(answer)

@@ -47,9 +47,9 @@ class Heads:
         rpc = reader.rpc
         self._pool = rpc.pool
         pace = pace or Pace()
-        trouble = trouble or _ignored
+        trouble = trouble or _ignore
         places = range(len(rpc.transports))
-        self._listeners = [Listener(rpc, at, pace, self._heard, trouble) for at in places]
+        self._listeners = [Listener(rpc, at, pace, self._accept_head, trouble) for at in places]
         self._tending = Tending(rpc, check_seconds=check_seconds)
         self._newest: Latest[Head] = Latest()
         self._known: OrderedDict[BlockHash, None] = OrderedDict()
@@ -60,11 +60,11 @@ class Heads:
         Close the iterator (``contextlib.aclosing``) when leaving early.
         """
         await self._tending.first()
-        following = self._started()
+        following = self._start_tasks()
         yielded: Head | None = None
         try:
             while True:
-                head = await self._next_or_failure(following)
+                head = await self._wait_for_head(following)
                 if yielded is None or head.hash != yielded.hash:
                     yielded = head
                     yield head
@@ -73,14 +73,14 @@ class Heads:
                 task.cancel()
             await asyncio.wait(following)
 
-    def _started(self) -> list[asyncio.Task[Any]]:
+    def _start_tasks(self) -> list[asyncio.Task[Any]]:
         work: list[tuple[str, Coroutine[Any, Any, object]]] = []
         for at, listener in enumerate(self._listeners):
             work.append((f"follow-heads-{at}", listener.follow()))
             work.append((f"tend-endpoint-{at}", self._tending.follow(at)))
         return [asyncio.create_task(one, name=name) for name, one in work]
 
-    async def _next_or_failure(self, following: list[asyncio.Task[Any]]) -> Head:
+    async def _wait_for_head(self, following: list[asyncio.Task[Any]]) -> Head:
         """Wait for the newest head. Raises the error of a task that ended unexpectedly."""
         waiting = asyncio.create_task(self._newest.get(), name="next-head")
         try:
@@ -93,16 +93,16 @@ class Heads:
         finally:
             waiting.cancel()
 
-    def _heard(self, at: int, head: Head) -> None:
+    def _accept_head(self, at: int, head: Head) -> None:
         """Record an endpoint's head, and deliver the newest of all if it changed."""
         self._pool.heard(at, head)
-        newest = self._newest_of_all()
-        if newest is not None and self._is_news(newest):
+        newest = self._find_newest()
+        if newest is not None and self._is_new_head(newest):
             self._remember(newest)
             self._pool.hand_on(newest)
             self._newest.put(newest)
 
-    def _newest_of_all(self) -> Head | None:
+    def _find_newest(self) -> Head | None:
         current = self._pool.current
         heads = [
             head
@@ -115,7 +115,7 @@ class Heads:
             heads = [current, *heads]  # between equals the first one stays
         return max(heads, key=lambda one: one.number, default=None)
 
-    def _is_news(self, head: Head) -> bool:
+    def _is_new_head(self, head: Head) -> bool:
         """Return whether a head is ahead, or on another branch after the old one was left."""
         current = self._pool.current
         if self._tending.is_before_finality(head):
@@ -138,7 +138,7 @@ class Heads:
             self._known.popitem(last=False)
 
 
-def _ignored(_: ChainError) -> None:
+def _ignore(_: ChainError) -> None:
     """Do nothing."""
 
 

@@ -44,7 +44,7 @@ class HttpTransport:
         bound = expected_bound(ids)
         followed = Structure(bound)
         try:
-            async with self._connected().post(
+            async with self._get_session().post(
                 self.endpoint.address,
                 data=body,
                 headers={"Content-Type": "application/json", "Accept-Encoding": ENCODINGS},
@@ -63,7 +63,9 @@ class HttpTransport:
             self._refuse_fault()
             raise RpcUnavailable(f"{self.endpoint} did not answer: {cause(error)}") from None
         decoded = self._decoder.decode(raw, bound, followed)
-        return await (decoded if response.status == _OK else self._other(response, decoded))
+        return await (
+            decoded if response.status == _OK else self._decode_error_status(response, decoded)
+        )
 
     @property
     def generation(self) -> int:
@@ -81,7 +83,7 @@ class HttpTransport:
             self._session = None
             await asyncio.sleep(0)
 
-    def _connected(self) -> aiohttp.ClientSession:
+    def _get_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._connector = MeteredConnector(
                 limit=MAX_CONNECTIONS, keepalive_timeout=KEEPALIVE_SECONDS
@@ -98,7 +100,9 @@ class HttpTransport:
         if self._connector is not None:
             self._connector.refuse_fault()
 
-    async def _other(self, response: aiohttp.ClientResponse, decoded: Awaitable[Json]) -> Json:
+    async def _decode_error_status(
+        self, response: aiohttp.ClientResponse, decoded: Awaitable[Json]
+    ) -> Json:
         """Return the JSON-RPC answer with an error status, if it is one."""
         status = response.status
         try:

@@ -74,7 +74,7 @@ class Identity:
                 capabilities.learn_success(endpoint, Capability.CHAIN_ID)
                 return served
         try:
-            served = _network(await self._rpc.ask(endpoint, NETWORK))
+            served = _parse_network_id(await self._rpc.ask(endpoint, NETWORK))
         except (RpcRefused, RpcMalformed) as error:
             if endpoint not in self._served:
                 raise refused or error from None
@@ -95,13 +95,13 @@ class Identity:
             self._landmark_code = code
         if code == self._landmark_code:
             return ""
-        if await self._code_by_call(endpoint, landmark) == self._landmark_code:
+        if await self._fetch_code_by_call(endpoint, landmark) == self._landmark_code:
             reason = "it shows other code than it runs"
             self._rpc.capabilities.learn_lack(endpoint, Capability.CODE, reason)
             return ""
         return f"has other code at {checksum(landmark)}: it is another chain"
 
-    async def _code_by_call(self, endpoint: int, landmark: Address) -> bytes | None:
+    async def _fetch_code_by_call(self, endpoint: int, landmark: Address) -> bytes | None:
         """Fetch the code that the endpoint runs at the landmark. None if it does not answer."""
         transaction = {"data": "0x" + code_reader(landmark).hex()}
         try:
@@ -113,7 +113,7 @@ class Identity:
             return None
 
 
-def _network(value: Json) -> int:
+def _parse_network_id(value: Json) -> int:
     """Parse a network id from decimal digits, or from 0x hex as some nodes return it."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= MOST_DIGITS:
         return int(value)

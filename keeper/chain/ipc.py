@@ -21,11 +21,11 @@ class IpcTransport(StreamTransport):
     def __init__(self, endpoint: Endpoint, timeouts: Timeouts) -> None:
         super().__init__(endpoint, timeouts)
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-        self._documents = Documents(self._most_bytes)
+        self._documents = Documents(self._compute_most_bytes)
 
     async def _open(self) -> None:
         self._streams = await asyncio.open_unix_connection(self.endpoint.address, limit=CHUNK)
-        self._documents = Documents(self._most_bytes)
+        self._documents = Documents(self._compute_most_bytes)
 
     async def _write(self, body: bytes) -> None:
         if self._streams is None:
@@ -33,7 +33,7 @@ class IpcTransport(StreamTransport):
         self._streams[1].write(body + b"\n")
         await self._streams[1].drain()
 
-    async def _next(self) -> bytes | None:
+    async def _read_next(self) -> bytes | None:
         while (document := self._documents.taken()) is None:
             part = b"" if self._streams is None else await self._streams[0].read(CHUNK)
             if not part:
@@ -59,7 +59,7 @@ class Documents:
     def __init__(self, most_bytes: Callable[[], int] = lambda: MAX_ANSWER_BYTES) -> None:
         self._most_bytes = most_bytes
         self._ready: deque[bytes] = deque()
-        self._begin()
+        self._start_document()
 
     def feed(self, part: bytes) -> None:
         """Add received bytes.
@@ -86,13 +86,13 @@ class Documents:
         """Return the oldest complete document. None if there is none yet."""
         return self._ready.popleft() if self._ready else None
 
-    def _begin(self) -> None:
+    def _start_document(self) -> None:
         self._parts: list[bytes] = []
         self._size = 0
         self._structure = Structure(ANY, is_exact=True)
 
     def _finish(self) -> None:
         document = b"".join(self._parts).strip()
-        self._begin()
+        self._start_document()
         if document:
             self._ready.append(document)

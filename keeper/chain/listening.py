@@ -90,7 +90,7 @@ class Listener:
         while True:
             before = self._newest
             try:
-                await self._patience()
+                await self._wait_for_rest()
                 await self._rpc.ensure_identified(self._at)
                 await self._listen_or_poll()
             except ChainError as error:
@@ -103,22 +103,22 @@ class Listener:
             pause = min(2 * pause, self._pace.longest_pause)
 
     async def _listen_or_poll(self) -> None:
-        await self._backfill()
+        await self._fetch_newest()
         if not self._can_subscribe():
             await self._poll()
         try:
             announced = await self._rpc.subscribe("newHeads", at=self._at)
         except (RpcRefused, RpcMalformed, RpcBusy) as error:
-            self._learn_lack(str(error))
+            self._note_lack(str(error))
             raise
-        await self._backfill()  # what was mined while subscribing
+        await self._fetch_newest()  # what was mined while subscribing
         await self._listen(announced)
 
     def _can_subscribe(self) -> bool:
         streams = self._rpc.transports[self._at].streams
         return streams and self._rpc.capabilities.has(self._at, Capability.SUBSCRIPTIONS)
 
-    def _learn_lack(self, reason: str) -> None:
+    def _note_lack(self, reason: str) -> None:
         self._rpc.capabilities.learn_lack(self._at, Capability.SUBSCRIPTIONS, reason)
 
     async def _listen(self, announced: Notifications) -> None:
@@ -129,7 +129,7 @@ class Listener:
                 async with asyncio.timeout(silence):  # mutation: F07 silent-subscription
                     notification = await announced.get()
             except TimeoutError:
-                if not await self._backfill():
+                if not await self._fetch_newest():
                     silence = min(2 * silence, self._pace.silence)
                     continue
                 self._note_deaf(has_announced=has_announced)
@@ -138,7 +138,7 @@ class Listener:
             self._rpc.capabilities.learn_success(self._at, Capability.SUBSCRIPTIONS)
             silence = self.longest_silence(has_announced=True)
             try:
-                await self._hear(notification)
+                await self._accept_announcement(notification)
             except BlockUnknown as error:  # the subscription is sound, only this block is missing
                 self._trouble(error)
 
@@ -154,16 +154,16 @@ class Listener:
         self._deaf = 0 if has_announced else self._deaf + 1
         if self._deaf >= DEAF_SUBSCRIPTIONS:
             self._deaf = 0
-            self._learn_lack("subscriptions announce nothing")
+            self._note_lack("subscriptions announce nothing")
 
-    async def _hear(self, notification: Json) -> None:
+    async def _accept_announcement(self, notification: Json) -> None:
         """Report an announced head, or the node's newest if it differs."""
-        head = await self._head_of(notification)
+        head = await self._resolve_head(notification)
         newest = self._newest
         if newest is not None and head.number <= newest.number and head.hash != newest.hash:
-            await self._backfill()  # late news, or a reorganisation: the node knows
+            await self._fetch_newest()  # late news, or a reorganisation: the node knows
         else:
-            self._tell(head)
+            self._report_head(head)
 
     async def _poll(self) -> None:
         """Fetch the head repeatedly until subscriptions are to be tried."""
@@ -172,23 +172,23 @@ class Listener:
         while not self._can_subscribe():
             since = time.monotonic() - (self._heard_at or 0.0)
             await asyncio.sleep(poll_pause(interval, self.gaps, since))
-            await self._patience()
+            await self._wait_for_rest()
             try:
-                await self._backfill()
+                await self._fetch_newest()
             except BlockUnknown as error:  # the next look is as soon as a new connection's
                 self._trouble(error)
 
-    async def _patience(self) -> None:
+    async def _wait_for_rest(self) -> None:
         """Wait as long as the node's rate limit asks for."""
         pool = self._rpc.pool
         while (wait := pool.standings[self._at].rests_until - pool.clock()) > 0:  # noqa: ASYNC110 - it may be put off meanwhile
             await asyncio.sleep(min(wait, LOOK_SECONDS))
 
-    async def _backfill(self) -> bool:
+    async def _fetch_newest(self) -> bool:
         """Fetch the newest head and report it. Return whether it was new."""
-        return self._tell(await read_head(self._rpc, None, only=self._at))
+        return self._report_head(await read_head(self._rpc, None, only=self._at))
 
-    async def _head_of(self, notification: Json) -> Head:
+    async def _resolve_head(self, notification: Json) -> Head:
         """Return the announced head. Fetches the block if the announcement lacks a field."""
         try:
             return head_of(notification)
@@ -199,7 +199,7 @@ class Listener:
             wanted = hash32(hashed, "the announced hash")
             return await read_head(self._rpc, BlockHash(wanted), only=self._at)
 
-    def _tell(self, head: Head) -> bool:
+    def _report_head(self, head: Head) -> bool:
         if self._newest is not None and self._newest.hash == head.hash:
             return False
         now = time.monotonic()

@@ -47,24 +47,26 @@ def log_table(answer: Json) -> LogTable:
         return log_table([log for log in logs if not is_pending(log)])
     if not set(map(type, topics)) <= {list} or max(counts) > MAX_TOPICS:
         raise RpcMalformed("a log's topics are not an array of at most four")
-    payload, ends = _joined(data)
+    payload, ends = _join_bytes(data)
     return LogTable(
         rows=len(logs),
-        addresses=_column(addresses, ADDRESS_BYTES, "a log's address"),
-        topics=_topics(cast("list[list[Json]]", topics), counts),
+        addresses=_decode_column(addresses, ADDRESS_BYTES, "a log's address"),
+        topics=_build_topics(cast("list[list[Json]]", topics), counts),
         topic_counts=bytes(counts),
         data=payload,
         data_ends=ends,
-        blocks=_quantities(blocks, "a log's block"),
-        indices=_quantities(indices, "a log's index"),
+        blocks=_parse_quantities(blocks, "a log's block"),
+        indices=_parse_quantities(indices, "a log's index"),
     )
 
 
 def refuse_unwanted(table: LogTable, wanted: LogFilter) -> None:
     """Raise RpcMalformed if a log does not match the filter."""
-    accepted = _among(table.addresses, ADDRESS_BYTES, [_raw(each) for each in wanted.addresses])
+    accepted = _match_values(
+        table.addresses, ADDRESS_BYTES, [_to_bytes(each) for each in wanted.addresses]
+    )
     for at, alternatives in enumerate(wanted.topics):
-        accepted &= _among(table.topics[at], TOPIC_BYTES, alternatives)
+        accepted &= _match_values(table.topics[at], TOPIC_BYTES, alternatives)
         if alternatives:
             accepted &= np.frombuffer(table.topic_counts, dtype=np.uint8) > at
     if not accepted.all():
@@ -74,17 +76,17 @@ def refuse_unwanted(table: LogTable, wanted: LogFilter) -> None:
 def rows_with(table: LogTable, topic: bytes, topics: int) -> NDArray[np.intp]:
     """Return the rows with this first topic and at least this number of topics."""
     enough = np.frombuffer(table.topic_counts, dtype=np.uint8) >= topics
-    return np.flatnonzero(_among(table.topics[0], TOPIC_BYTES, [topic]) & enough)
+    return np.flatnonzero(_match_values(table.topics[0], TOPIC_BYTES, [topic]) & enough)
 
 
 def words_at(table: LogTable, position: int, rows: NDArray[np.intp]) -> NDArray[np.uint8]:
     """Return the topic at ``position`` of these rows, 32 bytes a row."""
-    return _grid(table.topics[position], TOPIC_BYTES)[rows]
+    return _build_grid(table.topics[position], TOPIC_BYTES)[rows]
 
 
 def addresses_of(words: NDArray[np.uint8]) -> frozenset[Address]:
     """Return the unique addresses in the last twenty bytes of these words."""
-    return frozenset(checksum(each) for each in set(_cells(words[:, -ADDRESS_BYTES:])))
+    return frozenset(checksum(each) for each in set(_split_cells(words[:, -ADDRESS_BYTES:])))
 
 
 def pairs_of(words: NDArray[np.uint8], others: NDArray[np.uint8]) -> frozenset[tuple[str, Address]]:
@@ -92,23 +94,23 @@ def pairs_of(words: NDArray[np.uint8], others: NDArray[np.uint8]) -> frozenset[t
     joined = np.concatenate([words, others[:, -ADDRESS_BYTES:]], axis=1)
     return frozenset(
         ("0x" + each[:TOPIC_BYTES].hex(), checksum(each[TOPIC_BYTES:]))
-        for each in set(_cells(joined))
+        for each in set(_split_cells(joined))
     )
 
 
-def _cells(grid: NDArray[np.uint8]) -> list[bytes]:
+def _split_cells(grid: NDArray[np.uint8]) -> list[bytes]:
     width = grid.shape[1]
     found: list[bytes] = np.ascontiguousarray(grid).view(f"V{width}").ravel().tolist()
     return found
 
 
-def _grid(column: bytes, width: int) -> NDArray[np.uint8]:
+def _build_grid(column: bytes, width: int) -> NDArray[np.uint8]:
     return np.frombuffer(column, dtype=np.uint8).reshape(-1, width)
 
 
-def _among(column: bytes, width: int, wanted: Collection[bytes]) -> NDArray[np.bool_]:
+def _match_values(column: bytes, width: int, wanted: Collection[bytes]) -> NDArray[np.bool_]:
     """Return the rows that hold one of these values, or all rows if there is no value."""
-    grid = _grid(column, width)
+    grid = _build_grid(column, width)
     if not wanted:
         return np.ones(len(grid), dtype=np.bool_)
     found = np.zeros(len(grid), dtype=np.bool_)
@@ -117,11 +119,11 @@ def _among(column: bytes, width: int, wanted: Collection[bytes]) -> NDArray[np.b
     return found
 
 
-def _raw(address: Address) -> bytes:
+def _to_bytes(address: Address) -> bytes:
     return bytes.fromhex(address[2:])
 
 
-def _topics(
+def _build_topics(
     topics: Sequence[Sequence[Json]], counts: Sequence[int]
 ) -> tuple[bytes, bytes, bytes, bytes]:
     """Return a column for each of four positions."""
@@ -130,12 +132,12 @@ def _topics(
         if at >= max(counts):
             return bytes(TOPIC_BYTES * len(topics))
         values = [each[at] if at < len(each) else _NO_TOPIC for each in topics]
-        return _column(values, TOPIC_BYTES, "a topic")
+        return _decode_column(values, TOPIC_BYTES, "a topic")
 
     return column(0), column(1), column(2), column(3)
 
 
-def _column(values: Sequence[Json], width: int, what: str) -> bytes:
+def _decode_column(values: Sequence[Json], width: int, what: str) -> bytes:
     """Decode values of ``width`` bytes each from 0x hex."""
     digits = 2 + 2 * width
     try:
@@ -150,7 +152,7 @@ def _column(values: Sequence[Json], width: int, what: str) -> bytes:
         raise RpcMalformed(f"{what} is not {width} bytes of hex") from None
 
 
-def _joined(values: Sequence[Json]) -> tuple[bytes, list[int]]:
+def _join_bytes(values: Sequence[Json]) -> tuple[bytes, list[int]]:
     """Join byte strings of any length from 0x hex, and return the end of each."""
     try:
         lengths = np.fromiter(map(len, cast("Sequence[str]", values)), np.int64, len(values))
@@ -173,7 +175,7 @@ def _joined(values: Sequence[Json]) -> tuple[bytes, list[int]]:
     return payload, ends
 
 
-def _quantities(values: Sequence[Json], what: str) -> list[int]:
+def _parse_quantities(values: Sequence[Json], what: str) -> list[int]:
     """Parse quantities below 2**64."""
     try:
         text = ",".join(cast("Sequence[str]", values)) + ","

@@ -98,7 +98,7 @@ class LogSource:
             found.extend(self._reader.logs_of(part.raw))
 
         query = Query(wanted, check=self._reader.logs_of)
-        await self._cover(query, (first, last), keep, outage=0)
+        await self._fetch_windows(query, (first, last), keep, outage=0)
         return sorted(found, key=lambda log: (log.block_number, log.index))
 
     async def scan(
@@ -115,22 +115,22 @@ class LogSource:
         """
         await self._refuse_pruned(first)
         outage = self._windows.outage
-        await self._cover(
+        await self._fetch_windows(
             Query(wanted), (first, last), lambda part: took(part.table, part.span[1]), outage=outage
         )
 
     async def _refuse_pruned(self, block: int) -> None:
         """Raise HistoryPruned if the node does not even have the header of a block."""
-        if await self._header(block) is None:
+        if await self._fetch_header(block) is None:
             raise pruned(f"it does not have block {block}")
 
-    async def _header(self, block: int) -> Mapping[str, Json] | None:
+    async def _fetch_header(self, block: int) -> Mapping[str, Json] | None:
         try:
             return document(await read_header(self._rpc, block), "the block")
         except BlockUnknown:
             return None
 
-    async def _cover(
+    async def _fetch_windows(
         self, query: Query, span: Span, took: Callable[[Part], None], *, outage: float
     ) -> None:
         """Fetch windows of the span, several at once, and deliver the parts in order."""
@@ -143,7 +143,7 @@ class LogSource:
             while cursor <= last:
                 window = (cursor, min(last, cursor + self._pace.length - 1))
                 cursor = window[1] + 1
-                done[window[0]] = await self._persistently(query, window, outage)
+                done[window[0]] = await self._fetch_with_retries(query, window, outage)
                 while reported in done:
                     parts = done.pop(reported)
                     reported = parts[-1].span[1] + 1
@@ -153,12 +153,14 @@ class LogSource:
         workers = range(self._windows.in_flight)
         await each(workers, work, in_flight=len(workers))
 
-    async def _persistently(self, query: Query, window: Span, outage: float) -> Sequence[Part]:
+    async def _fetch_with_retries(
+        self, query: Query, window: Span, outage: float
+    ) -> Sequence[Part]:
         """Fetch a window's parts, with retries while the node does not answer."""
         pause, waited = FIRST_PAUSE, 0.0
         while True:
             try:
-                return await self._window(query, window)
+                return await self._fetch_window(query, window)
             except (RpcUnavailable, BlockUnknown):
                 if waited >= outage:
                     raise
@@ -166,13 +168,13 @@ class LogSource:
                 await asyncio.sleep(pause * random.uniform(0.75, 1.25))  # noqa: S311 - no secret
                 waited, pause = waited + pause, min(2 * pause, LONGEST_PAUSE)
 
-    async def _window(self, query: Query, span: Span) -> list[Part]:
+    async def _fetch_window(self, query: Query, span: Span) -> list[Part]:
         """Fetch the parts of a window, a single one if the node returns it whole."""
         wanted, length, named = query.wanted, span[1] - span[0] + 1, None
         try:
-            part = await self._asked(query, span)
+            part = await self._ask_window(query, span)
             if length == 1:
-                return [await self._whole_block(wanted, part)]
+                return [await self._ensure_whole_block(wanted, part)]
             if await self._is_whole(wanted, part):
                 self._pace.answered(length)
                 return [part]
@@ -182,7 +184,7 @@ class LogSource:
             if not _may_be_too_much(error):
                 raise
             if length == 1:
-                return [await self._from_receipts(wanted, span[0], error)]
+                return [await self._fetch_from_receipts(wanted, span[0], error)]
             named = named_limit(error.text, length)
         except (RpcTooLarge, RpcUnavailable) as error:
             answered = isinstance(error, RpcTooLarge)
@@ -191,9 +193,9 @@ class LogSource:
         size = self._pace.refused(length, named)
         starts = range(span[0], span[1] + 1, size)
         spans = [(start, min(span[1], start + size - 1)) for start in starts]
-        return [part for each_ in spans for part in await self._window(query, each_)]
+        return [part for each_ in spans for part in await self._fetch_window(query, each_)]
 
-    async def _asked(self, query: Query, span: Span) -> Part:
+    async def _ask_window(self, query: Query, span: Span) -> Part:
         (first, last), wanted = span, query.wanted
         criteria = {"fromBlock": hex(first), "toBlock": hex(last), **filter_document(wanted)}
 
@@ -201,7 +203,7 @@ class LogSource:
             await self._refuse_unserved(place, last)
             answer = await self._rpc.ask(place, LOGS_METHOD, criteria)
             query.check(answer)
-            return self._part(wanted, span, answer)
+            return self._build_window(wanted, span, answer)
 
         return await self._rpc.read_with(ask, block=last)
 
@@ -215,7 +217,7 @@ class LogSource:
         await ask_header(self._rpc, place, last)
         self._served[place] = last
 
-    def _part(self, wanted: LogFilter, span: Span, answer: Json) -> Part:
+    def _build_window(self, wanted: LogFilter, span: Span, answer: Json) -> Part:
         table = log_table(answer)
         refuse_unwanted(table, wanted)
         if table.rows and not span[0] <= min(table.blocks) <= max(table.blocks) <= span[1]:
@@ -226,13 +228,13 @@ class LogSource:
         rows = part.table.rows
         return rows in USUAL_CAPS or (self.cut is not None and rows >= self.cut)
 
-    async def _whole_block(self, wanted: LogFilter, part: Part) -> Part:
+    async def _ensure_whole_block(self, wanted: LogFilter, part: Part) -> Part:
         """Return one block's logs, from its receipts if the answer may be truncated."""
         if not self._has_suspicious_size(part):
             return part
         block, rows = part.span[0], part.table.rows
         try:
-            return await self._from_receipts(wanted, block, RpcRefused())
+            return await self._fetch_from_receipts(wanted, block, RpcRefused())
         except RpcRefused:
             if self.cut is None:
                 return part
@@ -249,18 +251,20 @@ class LogSource:
         if rows:
             edges = ((part.span[0], min(blocks)), (max(blocks), part.span[1]))
             for edge, at in zip(edges, (min(blocks), max(blocks)), strict=True):
-                again = await self._asked(Query(wanted), edge)
+                again = await self._ask_window(Query(wanted), edge)
                 if again.table.rows != blocks.count(at):
                     self.cut = min(self.cut or rows, rows)
                     return False
         self._asked_windows += 1
         # mutation: F13 log-sample
-        return bool(self._asked_windows % SAMPLE_EVERY) or await self._bloom_agrees(wanted, part)
+        return bool(self._asked_windows % SAMPLE_EVERY) or await self._is_bloom_consistent(
+            wanted, part
+        )
 
-    async def _bloom_agrees(self, wanted: LogFilter, part: Part) -> bool:
+    async def _is_bloom_consistent(self, wanted: LogFilter, part: Part) -> bool:
         """Return whether a random block of the window has the logs of its bloom filter."""
         block = random.randint(*part.span)  # noqa: S311 - no secret
-        header = await self._header(block)
+        header = await self._fetch_header(block)
         if header is None:
             raise pruned(f"it does not have block {block}")
         bloom, block_hash = header.get("logsBloom"), header.get("hash")
@@ -271,7 +275,7 @@ class LogSource:
         rows = len(await self._blocks.fetch(wanted, BlockHash(block_hash)))
         if rows == part.table.blocks.count(block):
             return True
-        again = await self._asked(Query(wanted), part.span)
+        again = await self._ask_window(Query(wanted), part.span)
         if rows == again.table.blocks.count(block):  # a reorganisation came between
             return False
         raise RpcMalformed(
@@ -279,26 +283,26 @@ class LogSource:
             hint="use another endpoint",
         )
 
-    async def _from_receipts(self, wanted: LogFilter, block: int, why: RpcRefused) -> Part:
+    async def _fetch_from_receipts(self, wanted: LogFilter, block: int, why: RpcRefused) -> Part:
         """Fetch the logs of one block that has too many for one answer."""
         try:
             return await read_block_receipts(
-                self._rpc, block, lambda receipts: self._accepted(wanted, block, receipts)
+                self._rpc, block, lambda receipts: self._filter_receipts(wanted, block, receipts)
             )
         except (RpcRefused, BlockUnknown):
             raise why from None
 
-    def _accepted(
+    def _filter_receipts(
         self, wanted: LogFilter, block: int, receipts: Sequence[Mapping[str, Json]]
     ) -> Part:
         """Return the matching logs of a block's receipts."""
-        logs = [log for receipt in receipts for log in _logs_in(receipt)]
+        logs = [log for receipt in receipts for log in _extract_logs(receipt)]
         accepted = [
             raw
             for raw, log in zip(logs, self._reader.logs_of(logs), strict=True)
             if wanted.accepts(log)
         ]
-        return self._part(wanted, (block, block), accepted)
+        return self._build_window(wanted, (block, block), accepted)
 
     async def _is_alive(self) -> bool:
         """Return whether the node answers at all, so that the request was too long."""
@@ -320,7 +324,7 @@ def pruned(detail: str) -> HistoryPruned:
     )
 
 
-def _logs_in(receipt: Mapping[str, Json]) -> list[Json]:
+def _extract_logs(receipt: Mapping[str, Json]) -> list[Json]:
     return sequence(receipt.get("logs"), "a receipt's logs")
 
 

@@ -124,7 +124,10 @@ def unpacked(raw: bytes, count: int) -> list[CallResult]:
     base = word(raw, 0) + WORD
     if word(raw, 0) != WORD or word(raw, 1) != count:
         raise RpcMalformed("an aggregate returned another number of results")
-    return [_result(raw, base + _word_at(raw, base + WORD * index)) for index in range(count)]
+    return [
+        _decode_result(raw, base + _read_word_at(raw, base + WORD * index))
+        for index in range(count)
+    ]
 
 
 def chunks(calls: Sequence[Call], limits: Limits) -> Iterator[tuple[Call, ...]]:
@@ -141,16 +144,16 @@ def chunks(calls: Sequence[Call], limits: Limits) -> Iterator[tuple[Call, ...]]:
         yield tuple(chunk)
 
 
-def _result(raw: bytes, at: int) -> CallResult:
-    success, start = _word_at(raw, at), at + _word_at(raw, at + WORD)
-    size = _word_at(raw, start)
+def _decode_result(raw: bytes, at: int) -> CallResult:
+    success, start = _read_word_at(raw, at), at + _read_word_at(raw, at + WORD)
+    size = _read_word_at(raw, start)
     end = start + WORD + size
     if success > 1 or end > len(raw):
         raise RpcMalformed("an aggregate's result points outside of the answer")
     return CallResult(success=bool(success), data=raw[start + WORD : end])
 
 
-def _word_at(raw: bytes, at: int) -> int:
+def _read_word_at(raw: bytes, at: int) -> int:
     if at + WORD > len(raw):
         raise RpcMalformed("an aggregate's result points outside of the answer")
     return int.from_bytes(raw[at : at + WORD])

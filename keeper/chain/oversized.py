@@ -59,7 +59,7 @@ async def compare_elsewhere(
             answer = await ask(other)
         except (RpcMalformed, RpcUnavailable):
             continue
-        if not _refuses(answer):
+        if not _has_failed_call(answer):
             blame(rpc, endpoint, error)
         return answer
     raise error
@@ -70,7 +70,7 @@ def blame(rpc: Asking, endpoint: int, error: RpcMalformed) -> None:
     rpc.pool.garbled(endpoint, RpcMalformed(str(error), excessive=True))
 
 
-def _refuses(answer: object) -> bool:
+def _has_failed_call(answer: object) -> bool:
     """Return whether a call of several failed. Only some nodes return a revert's reason."""
     return isinstance(answer, list) and any(
         isinstance(entry, RpcRefused) or (isinstance(entry, CallResult) and not entry.success)

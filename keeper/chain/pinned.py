@@ -116,17 +116,17 @@ class SingleCalls:
             ("eth_call", transaction, (block, *self._rest)) for transaction in self._transactions
         ]
         parts = [runs[start : start + BATCH] for start in range(0, len(runs), BATCH)]
-        reads = [self._batch(part) for part in parts]
+        reads = [self._build_batch(part) for part in parts]
         if isinstance(block, dict):  # what was answered by hash stays true
             reads = self._reads.setdefault(str(block), reads)
         for part, read in zip(parts, reads, strict=True):
             answers: list[Answer] = await read.ask(endpoint)
             read.forget_momentary(endpoint)
             mended = await self._call_gas.mend(endpoint, part, answers)
-            results += [_result(answer) for answer in mended]
+            results += [_decode_result(answer) for answer in mended]
         return results
 
-    def _batch(self, runs: Sequence[Run]) -> BatchRead:
+    def _build_batch(self, runs: Sequence[Run]) -> BatchRead:
         return BatchRead(
             self._rpc, lambda endpoint: [self._call_gas.request(endpoint, run) for run in runs]
         )
@@ -139,10 +139,10 @@ def overrides(basis: Basis) -> tuple[Mapping[str, object], ...]:
 
 def state_overrides(overlay: Sequence[CodeOverride]) -> Mapping[str, object]:
     """Encode an overlay for ``eth_call`` and ``eth_simulateV1``."""
-    return {placed.address: _override(placed) for placed in overlay}
+    return {placed.address: _encode_override(placed) for placed in overlay}
 
 
-def _override(placed: CodeOverride) -> Mapping[str, object]:
+def _encode_override(placed: CodeOverride) -> Mapping[str, object]:
     found: dict[str, object] = {}
     if placed.code:
         found["code"] = "0x" + placed.code.hex()
@@ -155,7 +155,7 @@ def _override(placed: CodeOverride) -> Mapping[str, object]:
     return found
 
 
-def _result(answer: Json | ChainError) -> CallResult:
+def _decode_result(answer: Json | ChainError) -> CallResult:
     if isinstance(answer, RpcRefused) and failed_in_evm(answer):
         return CallResult(success=False, data=answer.data)
     if isinstance(answer, ChainError):

@@ -64,9 +64,9 @@ class Pinning:
         with self._rpc.only(place):
             while mode is not PinMode.NUMBER:
                 try:
-                    return await ask(_parameter(block_hash, mode))
+                    return await ask(_build_parameter(block_hash, mode))
                 except RpcRefused as error:
-                    if place in self._proven or not _concerns_the_block(error):
+                    if place in self._proven or not _is_block_form_refusal(error):
                         raise
                     mode = PinMode(mode + 1)
             return await self._ask_by_number(place, block_hash, ask)
@@ -81,12 +81,12 @@ class Pinning:
                 if mode is PinMode.NUMBER:
                     return await self._ask_by_number(place, block_hash, ask)
                 try:
-                    answer = await ask(_parameter(block_hash, mode))
+                    answer = await ask(_build_parameter(block_hash, mode))
                 except NotCanonical:
                     await find_canonical(self._rpc, place, block_hash)
                     raise
                 except RpcRefused as error:
-                    if place in self._proven or not _concerns_the_block(error):
+                    if place in self._proven or not _is_block_form_refusal(error):
                         raise
                     self._modes[place] = PinMode(mode + 1)
                 else:
@@ -126,13 +126,13 @@ async def find_canonical(rpc: Rpc, place: int, block_hash: BlockHash) -> int:
     return number
 
 
-def _parameter(block_hash: BlockHash, mode: PinMode) -> BlockParameter:
+def _build_parameter(block_hash: BlockHash, mode: PinMode) -> BlockParameter:
     if mode is PinMode.CANONICAL:
         return {"blockHash": block_hash, "requireCanonical": True}
     return {"blockHash": block_hash}
 
 
-def _concerns_the_block(error: RpcRefused) -> bool:
+def _is_block_form_refusal(error: RpcRefused) -> bool:
     """Return whether the form of the block is refused, and not something else."""
     if refusal_kind(error) is not RefusalKind.OTHER:
         return False

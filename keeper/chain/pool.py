@@ -72,8 +72,8 @@ class Pool:
         self.clock = clock
         self.standings: tuple[Standing, ...] = tuple(Standing() for _ in names)
         self.sightings = [Sightings() for _ in names]
-        self.told: Callable[[News], None] = _ignored
-        self.disagreements = Disagreements(clock=clock, told=self._disagreement)
+        self.told: Callable[[News], None] = _ignore
+        self.disagreements = Disagreements(clock=clock, told=self._report_disagreement)
         self.blocks = RecentBlocks()
         self.current: Head | None = None
         self.finalized: Head | None = None
@@ -97,7 +97,7 @@ class Pool:
         self.standings = moved(before, at, event, self.clock(), self.rules)
         for place, (old, new) in enumerate(zip(before, self.standings, strict=True)):
             if (old.state, old.clings) != (new.state, new.clings):
-                self._changed(place, old, new)
+                self._report_change(place, old, new)
 
     def answered(self, at: int) -> None:
         """Record an answer."""
@@ -157,11 +157,11 @@ class Pool:
             RpcBusy: all usable endpoints limit the rate of requests.
             RpcUnavailable: none is on the right chain.
         """
-        if avoid is None and self._active is not None and self._still_best(self._active):
+        if avoid is None and self._active is not None and self._is_still_best(self._active):
             return self._active
         places = self.alive()
         others = [at for at in places if at != avoid]
-        chosen = (others or places or self._last_resort(avoid))[0]
+        chosen = (others or places or self._list_last_resorts(avoid))[0]
         self._active = chosen
         return chosen
 
@@ -200,7 +200,7 @@ class Pool:
             reasons += [f"endpoint {at}: {one.reason}" for at, one in enumerate(self.standings)]
         return "; ".join(reasons)
 
-    def _still_best(self, at: int) -> bool:
+    def _is_still_best(self, at: int) -> bool:
         one = self.standings[at]
         if one.state is not State.ALIVE:
             return False
@@ -213,7 +213,7 @@ class Pool:
         head = self.sightings[at].head
         return head is not None and head.number >= self.current.number
 
-    def _last_resort(self, avoid: int | None) -> list[int]:
+    def _list_last_resorts(self, avoid: int | None) -> list[int]:
         """Return the endpoints to try if none is known to be good."""
         now = self.clock()
         reachable = [
@@ -235,7 +235,7 @@ class Pool:
         heights = {
             at: head.number
             for at, one in enumerate(self.sightings)
-            if (head := one.head) is not None and _counts(self.standings[at])
+            if (head := one.head) is not None and _is_counted(self.standings[at])
         }
         if not heights:
             return
@@ -263,7 +263,7 @@ class Pool:
                     detail = f"{first} and {second} have different blocks {height}"
                     self.disagreements.found(HEAD, about, detail, lasting=True)
 
-    def _changed(self, at: int, old: Standing, new: Standing) -> None:
+    def _report_change(self, at: int, old: Standing, new: Standing) -> None:
         if self._active == at:
             self._active = None
         if new.clings:
@@ -282,7 +282,7 @@ class Pool:
         if len(self) > 1 and new.state is not old.state:
             self._compare_heads()
 
-    def _disagreement(self, found: Disagreement) -> None:
+    def _report_disagreement(self, found: Disagreement) -> None:
         if found.over:
             log.info("endpoints_agree what=%s before=%s", found.what, found.detail)
         else:
@@ -290,11 +290,11 @@ class Pool:
         self.told(found)
 
 
-def _counts(standing: Standing) -> bool:
+def _is_counted(standing: Standing) -> bool:
     """Return whether an endpoint's height counts for the lag of the others."""
     clings = standing.clings and standing.failures > 0
     return not clings and standing.state in (State.ALIVE, State.BEHIND, State.COOLING)
 
 
-def _ignored(_: News) -> None:
+def _ignore(_: News) -> None:
     """Do nothing."""

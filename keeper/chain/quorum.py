@@ -69,15 +69,15 @@ class Quorum:
         places = self._pool.alive()
         if len(places) < QUORUM:
             return await self._reader.head(block)
-        found, answering = await self._agreed_heads(places, block)
+        found, answering = await self._fetch_agreed_heads(places, block)
         if len({one.hash for one in found.values()}) > 1:
-            detail = f"{_places(found)} have different blocks {block}"
+            detail = f"{_format_places(found)} have different blocks {block}"
             self._pool.disagreements.found(HEAD, "asked", detail)
             raise EndpointsDisagree(f"endpoints disagree on {HEAD}: {detail}")
         if not found:
             raise BlockUnknown(f"no endpoint has block {block}")
         if len(found) < min(QUORUM, answering):
-            raise RpcUnavailable(f"only endpoint {_places(found)} has block {block} yet")
+            raise RpcUnavailable(f"only endpoint {_format_places(found)} has block {block} yet")
         self._pool.disagreements.settled(HEAD, "asked")
         return next(iter(found.values()))
 
@@ -108,9 +108,11 @@ class Quorum:
         places = self._pool.alive()
         if len(places) < QUORUM or block != "latest":
             return await self._reader.transaction_count(address, block)
-        counts = await self._counts(places, address, block)
+        counts = await self._fetch_counts(places, address, block)
         if len(set(counts.values())) > 1:
-            counts = await self._counts(list(counts), address, hex(await self._common(counts)))
+            counts = await self._fetch_counts(
+                list(counts), address, hex(await self._find_common_height(counts))
+            )
         if len(set(counts.values())) > 1:  # mutation: G16 nonces-differ
             said = ", ".join(f"{at} says {count}" for at, count in sorted(counts.items()))
             self._pool.disagreements.found(NONCE, address, said)
@@ -124,7 +126,7 @@ class Quorum:
         if len(places) < QUORUM:
             return await self._reader.receipt(transaction)
 
-        found = await self._receipts(places, transaction)
+        found = await self._fetch_receipts(places, transaction)
         receipts = {at: one for at, one in found.items() if one is not None}
         if not receipts:
             self._pool.disagreements.settled(RECEIPT, transaction)
@@ -133,11 +135,11 @@ class Quorum:
         late = [at for at in found if at not in receipts]
         lacking = [at for at in late if await self._has_block(at, newest)]
         if lacking:
-            receipts |= await self._late_receipts(lacking, transaction)
+            receipts |= await self._fetch_late_receipts(lacking, transaction)
             lacking = [at for at in lacking if at not in receipts]
         merged = merged_receipts(list(receipts.values()))
         if lacking or merged is None:
-            detail = f"{_places(found)} differ on {transaction}"
+            detail = f"{_format_places(found)} differ on {transaction}"
             self._pool.disagreements.found(RECEIPT, transaction, detail)
             raise EndpointsDisagree(f"endpoints disagree on {RECEIPT}: {detail}")
         self._pool.disagreements.settled(RECEIPT, transaction)
@@ -155,7 +157,7 @@ class Quorum:
             answer = await self._rpc.ask(place, "eth_getTransactionByHash", transaction)
             return answer is not None
 
-        found = await self._each(places, ask)
+        found = await self._ask_each(places, ask)
         if any(found.values()):
             return True
         return None if len(found) < len(places) or not places else False
@@ -164,16 +166,16 @@ class Quorum:
         """Fetch the logs of one block, by hash."""
         return await self._reader.block_logs(wanted, block_hash)
 
-    async def _receipts(
+    async def _fetch_receipts(
         self, places: Sequence[int], transaction: TransactionHash
     ) -> Mapping[int, Receipt | None]:
         async def ask(place: int) -> Receipt | None:
             answer = await self._rpc.ask(place, "eth_getTransactionReceipt", transaction)
             return self._reader.receipt_from(answer, transaction)
 
-        return await self._each(places, ask)
+        return await self._ask_each(places, ask)
 
-    async def _late_receipts(
+    async def _fetch_late_receipts(
         self, places: Sequence[int], transaction: TransactionHash
     ) -> Mapping[int, Receipt]:
         """Retry at endpoints that have the block, since a receipt may be indexed after it."""
@@ -182,7 +184,7 @@ class Quorum:
         while len(receipts) < len(places) and self._pool.clock() < give_up:
             await asyncio.sleep(AGAIN_SECONDS)
             missing = [place for place in places if place not in receipts]
-            answers = await self._receipts(missing, transaction)
+            answers = await self._fetch_receipts(missing, transaction)
             receipts |= {place: found for place, found in answers.items() if found is not None}
         return receipts
 
@@ -192,7 +194,7 @@ class Quorum:
         if reasons:
             raise EndpointsDisagree("; ".join(reasons))
 
-    async def _agreed_heads(
+    async def _fetch_agreed_heads(
         self, places: Sequence[int], number: int
     ) -> tuple[Mapping[int, Head], int]:
         """Fetch a block until enough endpoints have it. Also return the number of answers.
@@ -210,7 +212,7 @@ class Quorum:
         give_up = self._pool.clock() + PATIENCE_SECONDS
         asked = list(places)
         while True:
-            answers = await self._each(asked, ask)
+            answers = await self._ask_each(asked, ask)
             found |= {at: one for at, one in answers.items() if one is not None}
             asked = [at for at in answers if at not in found]  # those that have it not yet
             enough = len(found) >= QUORUM or not asked
@@ -236,17 +238,17 @@ class Quorum:
             for place in lacking
             if is_old or now - self._lacks_since.setdefault(place, now) >= patience
         ]
-        useless = [place for place in suspects if await self._counts_past(place, number)]
+        useless = [place for place in suspects if await self._has_height(place, number)]
         return len(lacking) - len(useless)
 
-    async def _counts_past(self, place: int, number: int) -> bool:
+    async def _has_height(self, place: int, number: int) -> bool:
         """Return whether an endpoint's height reaches a number."""
         try:
             return await ask_height(self._rpc, place) >= number
         except ChainError:
             return False
 
-    async def _counts(
+    async def _fetch_counts(
         self, places: Sequence[int], address: Address, block: str
     ) -> Mapping[int, int]:
         async def ask(at: int) -> int:
@@ -254,15 +256,15 @@ class Quorum:
             return fields.quantity(answer, "the nonce", most=fields.UINT64_MAX)
 
         number = None if block == "latest" else int(block, 16)
-        return await self._each(places, lambda place: self._rpc.await_block(place, ask, number))
+        return await self._ask_each(places, lambda place: self._rpc.await_block(place, ask, number))
 
-    async def _common(self, places: Mapping[int, int]) -> int:
+    async def _find_common_height(self, places: Mapping[int, int]) -> int:
         """Return the highest block that all of the endpoints have."""
 
         async def ask(at: int) -> int:
             return await ask_height(self._rpc, at)
 
-        return min((await self._each(list(places), ask)).values())
+        return min((await self._ask_each(list(places), ask)).values())
 
     async def _has_block(self, at: int, number: int) -> bool:
         """Return whether an endpoint serves a block. Its ``eth_blockNumber`` may be ahead."""
@@ -272,7 +274,7 @@ class Quorum:
             return False
         return True
 
-    async def _each(
+    async def _ask_each(
         self, places: Sequence[int], ask: Callable[[int], Awaitable[T]]
     ) -> Mapping[int, T]:
         """Ask several endpoints at once. Failed and late ones are left out.
@@ -280,10 +282,10 @@ class Quorum:
         Raises:
             ChainError: none answered.
         """
-        tasks = {at: self._rpc.later(self._asked(at, ask)) for at in places}
+        tasks = {at: self._rpc.later(self._ask_endpoint(at, ask)) for at in places}
         waiting = set(tasks.values())
         while waiting:
-            patience = _patience(len(tasks) - len(waiting))
+            patience = _compute_patience(len(tasks) - len(waiting))
             done, waiting = await asyncio.wait(
                 waiting, timeout=patience, return_when=asyncio.FIRST_COMPLETED
             )
@@ -296,7 +298,7 @@ class Quorum:
             raise failures[0]
         return good
 
-    async def _asked(self, at: int, ask: Callable[[int], Awaitable[T]]) -> T | ChainError:
+    async def _ask_endpoint(self, at: int, ask: Callable[[int], Awaitable[T]]) -> T | ChainError:
         try:
             await self._rpc.ensure_identified(at)
             return await ask(at)
@@ -304,11 +306,11 @@ class Quorum:
             return error
 
 
-def _places(found: Mapping[int, object]) -> str:
+def _format_places(found: Mapping[int, object]) -> str:
     return " and ".join(str(at) for at in sorted(found))
 
 
-def _patience(answered: int) -> float | None:
+def _compute_patience(answered: int) -> float | None:
     """Return the wait for a further answer by the number of answers. None means no limit."""
     if answered == 0:
         return None

@@ -148,14 +148,14 @@ class NodeReader:
             RpcRefused: also if no endpoint counts pending transactions.
         """
         if block == PENDING:
-            return await self._pending_count(address)
+            return await self._fetch_pending_count(address)
 
         def nonce_of(answer: Json) -> int:
             return fields.quantity(answer, "the nonce", most=fields.UINT64_MAX)
 
         return await self.rpc.read_parsed(nonce_of, "eth_getTransactionCount", address, block)
 
-    async def _pending_count(self, address: Address) -> int:
+    async def _fetch_pending_count(self, address: Address) -> int:
         async def ask(endpoint: int) -> int:
             answer = await self.rpc.ask(endpoint, "eth_getTransactionCount", address, PENDING)
             return fields.quantity(answer, "the pending nonce", most=fields.UINT64_MAX)

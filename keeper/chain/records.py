@@ -65,10 +65,10 @@ def receipt_of(
         block_hash=BlockHash(hash32(raw["blockHash"], "the receipt's block hash")),
         block_number=quantity(raw.get("blockNumber"), "the receipt's block", most=UINT64_MAX),
         success=None if status is None else bool(quantity(status, "the receipt's status", most=1)),
-        gas_used=_gas_used(raw),
+        gas_used=_parse_gas_used(raw),
         gas_price=None if price is None else Wei(quantity(price, "the receipt's gas price")),
         contract=None if created is None else address(created, "the new contract"),
-        logs=_logs(raw.get("logs"), logs_of),
+        logs=_parse_logs(raw.get("logs"), logs_of),
         data_fee=Wei(quantity(raw.get("l1Fee") or "0x0", "the receipt's data fee")),
         sender=None if sender is None else address(sender, "the receipt's sender"),
         to=None if to is None else address(to, "the receipt's target"),
@@ -87,7 +87,7 @@ def merged_receipts(receipts: Sequence[Receipt]) -> Receipt | None:
     return replace(receipts[0], **stated)
 
 
-def _gas_used(raw: Mapping[str, Json]) -> Gas | None:
+def _parse_gas_used(raw: Mapping[str, Json]) -> Gas | None:
     """Parse the gas used, for a block's first transaction also from the cumulative gas."""
     used = raw.get("gasUsed")
     if used is None and raw.get("transactionIndex") == "0x0":
@@ -95,7 +95,7 @@ def _gas_used(raw: Mapping[str, Json]) -> Gas | None:
     return None if used is None else Gas(quantity(used, "the receipt's gas", most=UINT64_MAX))
 
 
-def _logs(value: Json, logs_of: Callable[[Json], list[Log]]) -> tuple[Log, ...] | None:
+def _parse_logs(value: Json, logs_of: Callable[[Json], list[Log]]) -> tuple[Log, ...] | None:
     """Parse the logs. None if they are malformed, since they can be fetched elsewhere."""
     try:
         return None if value is None else tuple(logs_of(value))

@@ -87,17 +87,17 @@ def refusal(method: str, error: Json) -> ChainError:
     shown, kind = sanitised(text), classify_refusal(number, text)
     if method == LOGS_METHOD and is_bare_limit(number, text):
         kind = RefusalKind.TOO_LARGE
-    unknown = _unknown(method, kind) if method in PINNED_METHODS else None
+    unknown = _translate_missing_block(method, kind) if method in PINNED_METHODS else None
     if unknown is not None:
         return unknown
     if kind in _BUSY:
-        seconds = _patience(error.get("data"))
+        seconds = _parse_backoff(error.get("data"))
         return RpcBusy(f"the node is busy: {shown}", seconds=seconds)
     return RpcRefused(
         f"the node refused {method}: {shown}",
         number=number,
         text=shown,
-        data=_revert_data(error.get("data"), text),
+        data=_extract_revert_data(error.get("data"), text),
     )
 
 
@@ -124,7 +124,7 @@ def is_unknown_block(error: RpcRefused) -> bool:
     return refusal_kind(error) is RefusalKind.BLOCK_UNKNOWN
 
 
-def _unknown(method: str, kind: RefusalKind) -> BlockUnknown | None:
+def _translate_missing_block(method: str, kind: RefusalKind) -> BlockUnknown | None:
     """Return the error for a missing block or its state. None for any other kind."""
     if kind is RefusalKind.BLOCK_UNKNOWN:
         return BlockUnknown(f"the node does not know the block of {method}")
@@ -148,7 +148,7 @@ def asks_for_patience(answer: Json) -> bool:
     )
 
 
-def _patience(data: Json) -> float | None:
+def _parse_backoff(data: Json) -> float | None:
     """Return the node's back-off seconds (as in Infura's ``data.rate.backoff_seconds``)."""
     if not isinstance(data, dict):
         return None
@@ -159,7 +159,7 @@ def _patience(data: Json) -> float | None:
     return max(0.0, float(found))
 
 
-def _revert_data(given: Json, text: str) -> bytes:
+def _extract_revert_data(given: Json, text: str) -> bytes:
     """Extract the revert data from any of the nodes' formats."""
     if isinstance(given, dict):
         given = given.get("data", given.get("result"))

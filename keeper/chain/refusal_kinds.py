@@ -263,10 +263,10 @@ def classify_refusal(number: int, text: str) -> RefusalKind:
         return RefusalKind.BLOCK_UNKNOWN if said in _BLOCK_UNKNOWN else RefusalKind.REVERTED
     if any(sign in said for sign in _EVM):
         return RefusalKind.REVERTED
-    return _kind_by_words(said) or _CODES_WITHOUT_WORDS.get(number, RefusalKind.OTHER)
+    return _find_kind_by_words(said) or _CODES_WITHOUT_WORDS.get(number, RefusalKind.OTHER)
 
 
-def _kind_by_words(said: str) -> RefusalKind | None:
+def _find_kind_by_words(said: str) -> RefusalKind | None:
     for kind, signs in _WORDS:
         if any(sign in said for sign in signs):
             return kind
@@ -275,4 +275,4 @@ def _kind_by_words(said: str) -> RefusalKind | None:
 
 def is_bare_limit(number: int, text: str) -> bool:
     """Return whether the node only states a limit, so that the method decides its meaning."""
-    return number == LIMIT_EXCEEDED and _kind_by_words(text.lower()) is None
+    return number == LIMIT_EXCEEDED and _find_kind_by_words(text.lower()) is None

@@ -109,7 +109,7 @@ class Repeating:
         """
         failures = Failures()
         try:
-            return await self._reach(_noting(ask, failures), only)
+            return await self._ask_with_retries(_wrap_with_failures(ask, failures), only)
         except (BlockUnknown, SnapshotReorged, RpcRefused) as error:
             # What was not noted came of looking at the endpoint's chain, not of the question.
             is_noted = failures.lack is not None or failures.refusal is not None
@@ -135,18 +135,18 @@ class Repeating:
         wait = self._awaiting.begin(block)
         asked = failures.lacking | failures.refusing
         while True:
-            for place in self._round(only, asked | failures.barred):
+            for place in self._list_round(only, asked | failures.barred):
                 try:
                     answer = await self._ask_checked(ask, place)
                 except ChainError as error:
                     failures.add(place, error)
                 else:
-                    self._learn(failures, block, place)
+                    self._report_failing(failures, block, place)
                     return answer
             await self._pause(wait, block, failures)
             asked = set()
 
-    def _round(self, only: int | None, asked: set[int]) -> Iterator[int]:
+    def _list_round(self, only: int | None, asked: set[int]) -> Iterator[int]:
         """Yield the endpoints of a round, best first, without those to skip."""
         places = self._pool.alive() if only is None else [only]
         standings = self._pool.standings
@@ -167,7 +167,7 @@ class Repeating:
         if pause is None or wait.rounds == len(FIRST_PAUSES):
             await self._refuse_replaced(block, failures.lacking)
         if pause is None:
-            raise self._verdict(block, lack)
+            raise self._build_final_error(block, lack)
         await asyncio.sleep(pause)
 
     async def _pause_after_refusal(self, wait: Wait, failures: Failures) -> None:
@@ -191,7 +191,7 @@ class Repeating:
             if canonical not in (None, block):
                 raise SnapshotReorged(f"block {number} is another one at endpoint {place}")
 
-    def _verdict(self, block: BlockId, lack: ChainError) -> ChainError:
+    def _build_final_error(self, block: BlockId, lack: ChainError) -> ChainError:
         """Return the error for a block that no endpoint served in time."""
         is_old = block is not None and not self._awaiting.blocks.is_young(block)
         if isinstance(lack, StateUnknown) and is_old:
@@ -201,7 +201,7 @@ class Repeating:
             )
         return lack
 
-    def _learn(self, failures: Failures, block: BlockId, answering: int) -> None:
+    def _report_failing(self, failures: Failures, block: BlockId, answering: int) -> None:
         """Report the endpoints that failed where another one answered."""
         if failures.lack is not None:
             self._awaiting.serve(block)
@@ -211,7 +211,7 @@ class Repeating:
         for place in failures.refusing - failures.barred - {answering}:
             self._pool.pass_over(place, "it refused what another endpoint answered")
 
-    async def _reach(self, ask: Ask[T], only: int | None) -> T:
+    async def _ask_with_retries(self, ask: Ask[T], only: int | None) -> T:
         """Ask the best endpoint, or the ``only`` one, with retries for missing answers."""
         started = time.monotonic()
         place: int | None = only
@@ -222,9 +222,9 @@ class Repeating:
             if not may_pass(error):
                 raise
             elapsed = time.monotonic() - started
-            return await self._reach_again(ask, error, elapsed, (place, only))
+            return await self._retry_asking(ask, error, elapsed, (place, only))
 
-    async def _reach_again(
+    async def _retry_asking(
         self,
         ask: Ask[T],
         failure: ChainError,
@@ -237,7 +237,7 @@ class Repeating:
         retrying = tenacity.AsyncRetrying(
             stop=tenacity.stop_after_attempt(max(ATTEMPTS, 2 * len(self._pool)))
             | tenacity.stop_before_delay(max(0.0, self._timeouts().reads - elapsed)),
-            wait=self._pause_of,
+            wait=self._compute_pause,
             retry=tenacity.retry_if_exception(may_pass),
             reraise=True,
         )
@@ -249,13 +249,13 @@ class Repeating:
                 return await self._ask_checked(ask, last)
         raise RpcUnavailable("no endpoint answered")  # tenacity raised before this line
 
-    def _pause_of(self, state: tenacity.RetryCallState) -> float:
+    def _compute_pause(self, state: tenacity.RetryCallState) -> float:
         """Return a growing pause, never shorter than the nodes ask for."""
         growing = tenacity.wait_random_exponential(WAIT_SECONDS, MAX_WAIT_SECONDS)
         return max(growing(state), self._pool.patience())
 
 
-def _noting(ask: Ask[T], failures: Failures) -> Ask[T]:
+def _wrap_with_failures(ask: Ask[T], failures: Failures) -> Ask[T]:
     """Wrap a request so that its errors are recorded in ``failures``."""
 
     async def noted(place: int) -> T:

@@ -83,7 +83,7 @@ class Rpc:
     ) -> None:
         self.requests: Counter[str] = Counter()
         self.round_trips = 0
-        self.measured: Callable[[Exchange], None] = _ignored
+        self.measured: Callable[[Exchange], None] = _ignore
         self.timeouts = timeouts or Timeouts()
         self.transports = tuple(transports)
         self.pool = Pool([str(one.endpoint) for one in transports], rules)
@@ -110,7 +110,7 @@ class Rpc:
     async def ask(self, at: int, method: str, *params: object) -> Json:
         """Send a request to one endpoint once and return the result."""
         _ASKED.set(Asked.of(method, params))
-        (answer,) = await self._exchange(at, [(method, params)], batch=False)
+        (answer,) = await self._send_requests(at, [(method, params)], batch=False)
         if isinstance(answer, ChainError):
             raise answer
         return answer
@@ -122,7 +122,7 @@ class Rpc:
     async def ask_batch(self, at: int, requests: Sequence[Request]) -> list[Json | ChainError]:
         """Send several requests to one endpoint in one message, once."""
         _ASKED.set(Asked.of(*requests[0]))
-        return await self._exchange(at, requests, batch=True)
+        return await self._send_requests(at, requests, batch=True)
 
     async def read(self, method: str, *params: object, block: BlockId = None) -> Json:
         """Send a request, with retries if the node was unreachable or its answer invalid.
@@ -206,7 +206,7 @@ class Rpc:
             ConfigError: the endpoints that answer serve another chain.
             RpcUnavailable: none answers.
         """
-        dialled = {self.later(self._dial(at)) for at in range(len(self.transports))}
+        dialled = {self.later(self._try_identify(at)) for at in range(len(self.transports))}
         waited: float | None = None
         while dialled:
             done, dialled = await asyncio.wait(
@@ -280,7 +280,7 @@ class Rpc:
         for transport in self.transports:
             await transport.close()
 
-    async def _dial(self, at: int) -> None:
+    async def _try_identify(self, at: int) -> None:
         """Identify at the start. Errors are recorded by the pool."""
         with contextlib.suppress(ChainError):
             await self.identify(at)
@@ -318,7 +318,7 @@ class Rpc:
         self.faults.accept(place, _ASKED.get())
         return answer
 
-    async def _exchange(
+    async def _send_requests(
         self, at: int, requests: Sequence[Request], *, batch: bool
     ) -> list[Json | ChainError]:
         ids = [next(self._ids) for _ in requests]
@@ -365,5 +365,5 @@ class Rpc:
         return self.pool.answered(at)
 
 
-def _ignored(_: Exchange) -> None:
+def _ignore(_: Exchange) -> None:
     """Do nothing."""

@@ -95,7 +95,7 @@ class SecondLook:
         seen = Sight()
         for step in range(len(places)):
             place = places[(self._turn + step) % len(places)]
-            answer = await self._range_at(place, wanted, first, last)
+            answer = await self._fetch_range(place, wanted, first, last)
             if answer is None:
                 continue
             sight = answer
@@ -104,7 +104,7 @@ class SecondLook:
             if known <= sight.logs.keys():
                 seen.is_whole = True
                 break
-            self._blame(place, known - sight.logs.keys())
+            self._report_missing(place, known - sight.logs.keys())
         return seen
 
     async def look_everywhere(
@@ -115,8 +115,8 @@ class SecondLook:
         An endpoint that omits another's logs becomes less preferred.
         """
         places = self._rpc.pool.alive()
-        by_hash = [self._blocks_at(place, wanted, blocks) for place in places]
-        by_range = [self._range_at(place, wanted, first, last) for place in places]
+        by_hash = [self._fetch_blocks(place, wanted, blocks) for place in places]
+        by_range = [self._fetch_range(place, wanted, first, last) for place in places]
         sights = await asyncio.gather(*by_hash, *by_range)
         seen = Sight(is_answered=any(sights[len(places) :]))
         for part in filter(None, sights):
@@ -125,7 +125,7 @@ class SecondLook:
         shown = {key for key in seen.logs if key[0] in hashes}
         for place, sight in zip(places, sights, strict=False):
             if sight is not None and not shown <= sight.logs.keys():
-                self._blame(place, shown - sight.logs.keys())
+                self._report_missing(place, shown - sight.logs.keys())
         return seen
 
     async def look_at_receipts(self, wanted: LogFilter, blocks: Sequence[Block]) -> Sight:
@@ -134,23 +134,25 @@ class SecondLook:
         for block in blocks:
             for place in self._rpc.pool.alive():
                 with contextlib.suppress(ChainError):
-                    logs, is_proven = await self._receipts_at(place, block)
+                    logs, is_proven = await self._fetch_receipts(place, block)
                     seen.add(one for one in logs if wanted.accepts(one))
                     if is_proven:
                         seen.proven.add(block[1])
                         break
         return seen
 
-    async def _range_at(self, place: int, wanted: LogFilter, first: int, last: int) -> Sight | None:
+    async def _fetch_range(
+        self, place: int, wanted: LogFilter, first: int, last: int
+    ) -> Sight | None:
         span = {"fromBlock": hex(first), "toBlock": hex(last), **filter_document(wanted)}
         logs: list[Log] | None
         try:
             logs = self._reader.logs_of(await self._rpc.ask(place, LOGS_METHOD, span))
         except ChainError:
-            logs = await self._in_windows(place, wanted, first, last)
-        return _sight(logs, wanted)
+            logs = await self._fetch_in_windows(place, wanted, first, last)
+        return _build_sighting(logs, wanted)
 
-    async def _in_windows(
+    async def _fetch_in_windows(
         self, place: int, wanted: LogFilter, first: int, last: int
     ) -> list[Log] | None:
         """Fetch a range in windows that the node accepts. None if it does not answer."""
@@ -160,7 +162,7 @@ class SecondLook:
         except ChainError:
             return None
 
-    async def _blocks_at(
+    async def _fetch_blocks(
         self, place: int, wanted: LogFilter, blocks: Sequence[Block]
     ) -> Sight | None:
         logs = list[Log]()
@@ -171,15 +173,15 @@ class SecondLook:
                 logs += self._reader.logs_of(answer)
             except ChainError:
                 return None
-        return _sight(logs, wanted)
+        return _build_sighting(logs, wanted)
 
-    def _blame(self, place: int, missing: AbstractSet[LogKey]) -> None:
+    def _report_missing(self, place: int, missing: AbstractSet[LogKey]) -> None:
         """Prefer other endpoints to one that omitted logs."""
         log.warning("logs_left_out endpoint=%d logs=%d", place, len(missing))
         if len(self._rpc.pool.alive()) > 1:
             self._rpc.pool.failed(place, RpcUnavailable("it leaves out logs"))
 
-    async def _receipts_at(self, place: int, block: Block) -> tuple[list[Log], bool]:
+    async def _fetch_receipts(self, place: int, block: Block) -> tuple[list[Log], bool]:
         """Fetch a block's logs from its receipts, and whether the header proves them complete."""
         number, block_hash = block
         header = document(await ask_header(self._rpc, place, block_hash), "the block")
@@ -193,7 +195,7 @@ class SecondLook:
             )
         if any(one.block_hash != block_hash for one in logs):
             raise RpcMalformed("the receipts are of another block")
-        return logs, _is_counted_through(logs) and _proves(header.get("logsBloom"), logs)
+        return logs, _is_counted_through(logs) and _is_proof(header.get("logsBloom"), logs)
 
 
 def second_look_over(reader: object) -> SecondLook | None:
@@ -201,7 +203,7 @@ def second_look_over(reader: object) -> SecondLook | None:
     return SecondLook(reader.rpc) if isinstance(reader, HasRpc) else None
 
 
-def _sight(logs: Sequence[Log] | None, wanted: LogFilter) -> Sight | None:
+def _build_sighting(logs: Sequence[Log] | None, wanted: LogFilter) -> Sight | None:
     if logs is None:
         return None
     sight = Sight()
@@ -214,7 +216,7 @@ def _is_counted_through(logs: Sequence[Log]) -> bool:
     return sorted(one.index for one in logs) == list(range(len(logs)))
 
 
-def _proves(bloom: Json, logs: Sequence[Log]) -> bool:
+def _is_proof(bloom: Json, logs: Sequence[Log]) -> bool:
     """Return whether a header's bloom filter proves that these are all logs of its block.
 
     A bloom of only zeros or only ones proves nothing.

@@ -74,7 +74,7 @@ class Simulations:
             if not self._rpc.capabilities.has(place, Capability.SIMULATION):
                 continue
             try:
-                blocks = await self._simulated(place, payload, basis)
+                blocks = await self._simulate_at(place, payload, basis)
             except RpcTooLarge as error:
                 failure = too_large[place] = error
             except ChainError as error:
@@ -97,9 +97,9 @@ class Simulations:
             if not capabilities.has(place, Capability.ESTIMATE):
                 raise RpcRefused("the endpoint has no eth_estimateGas", number=-32_601)
             try:
-                gas = await self._estimated(place, transaction, basis)
+                gas = await self._estimate_with_fallback(place, transaction, basis)
             except RpcRefused as error:
-                if _tells_of_method(error):
+                if _is_missing_method(error):
                     capabilities.learn_lack(place, Capability.ESTIMATE, str(error))
                 raise
             capabilities.learn_success(place, Capability.ESTIMATE)
@@ -111,7 +111,7 @@ class Simulations:
         except TimeoutError:
             raise RpcUnavailable("the node estimated nothing in time") from None
 
-    async def _simulated(
+    async def _simulate_at(
         self, place: int, payload: Mapping[str, object], basis: Basis
     ) -> list[Mapping[str, Json]]:
         capabilities = self._rpc.capabilities
@@ -129,7 +129,7 @@ class Simulations:
                     lambda endpoint: self._pinning.at_endpoint(endpoint, basis.block_hash, ask),
                     None,  # not for long: alone the transactions can be run at once
                 )
-            blocks = _simulated_blocks(answer, payload)
+            blocks = _check_simulated_blocks(answer, payload)
         except TimeoutError:
             failure = f"no answer within {SIMULATION_SECONDS:g} s"
             capabilities.learn_lack(place, Capability.SIMULATION, failure)
@@ -137,7 +137,7 @@ class Simulations:
         except RpcUnavailable:
             raise
         except (RpcRefused, RpcMalformed) as error:
-            if _tells_of_method(error):
+            if _is_missing_method(error):
                 capabilities.learn_lack(place, Capability.SIMULATION, str(error))
             raise
         except ChainError as error:
@@ -149,34 +149,36 @@ class Simulations:
         capabilities.learn_success(place, Capability.SIMULATION)
         return blocks
 
-    async def _estimated(self, place: int, transaction: Mapping[str, object], basis: Basis) -> Gas:
+    async def _estimate_with_fallback(
+        self, place: int, transaction: Mapping[str, object], basis: Basis
+    ) -> Gas:
         """Estimate at the block, or at the newest one if that is refused."""
         capabilities, refused = self._rpc.capabilities, ""
         if basis.overlay or capabilities.has(place, Capability.ESTIMATE_AT_BLOCK):
             try:
-                return await self._estimated_at(place, transaction, basis)
+                return await self._estimate_at_block(place, transaction, basis)
             except RpcRefused as error:
                 if basis.overlay or failed_in_evm(error):
                     raise
                 refused = str(error)
-        gas = _gas(await self._call_gas.ask(place, ("eth_estimateGas", transaction, ())))
+        gas = _parse_gas(await self._call_gas.ask(place, ("eth_estimateGas", transaction, ())))
         if refused:
             capabilities.learn_lack(place, Capability.ESTIMATE_AT_BLOCK, refused)
         return gas
 
-    async def _estimated_at(
+    async def _estimate_at_block(
         self, place: int, transaction: Mapping[str, object], basis: Basis
     ) -> Gas:
         async def ask(block: BlockParameter) -> Json:
             run: Run = ("eth_estimateGas", transaction, (block, *overrides(basis)))
             return await self._call_gas.ask(place, run)
 
-        gas = _gas(await self._pinning.at_endpoint(place, basis.block_hash, ask))
+        gas = _parse_gas(await self._pinning.at_endpoint(place, basis.block_hash, ask))
         self._rpc.capabilities.learn_success(place, Capability.ESTIMATE_AT_BLOCK)
         return gas
 
 
-def _tells_of_method(error: RpcRefused | RpcMalformed) -> bool:
+def _is_missing_method(error: RpcRefused | RpcMalformed) -> bool:
     """Return whether a failure means that the method is missing, and not a wrong request."""
     if isinstance(error, RpcRefused):
         said = error.text.lower()
@@ -185,11 +187,13 @@ def _tells_of_method(error: RpcRefused | RpcMalformed) -> bool:
     return not isinstance(error, RpcTooLarge)
 
 
-def _gas(answer: Json) -> Gas:
+def _parse_gas(answer: Json) -> Gas:
     return Gas(fields.quantity(answer, "the gas", most=fields.UINT64_MAX))
 
 
-def _simulated_blocks(answer: Json, payload: Mapping[str, object]) -> list[Mapping[str, Json]]:
+def _check_simulated_blocks(
+    answer: Json, payload: Mapping[str, object]
+) -> list[Mapping[str, Json]]:
     """Return the node's blocks after checking that each call has an answer."""
     asked = payload.get("blockStateCalls")
     blocks = [

@@ -168,25 +168,25 @@ def moved(
         one.state is State.ALIVE for place, one in enumerate(after_it) if place != at
     ):
         after_it[at] = replace(after_it[at], state=State.ALIVE, clings=True)
-    return _settled(after_it, now, rules)
+    return _settle(after_it, now, rules)
 
 
 def after(standing: Standing, event: Event, now: float, rules: Rules) -> Standing:
     """Return an endpoint's state after an event, ignoring the others."""
     match event:
         case Answered():
-            return _answered(standing, now)
+            return _apply_answer(standing, now)
         case Failed(reason=reason):
-            return _failed(standing, reason, now, rules)
+            return _apply_failure(standing, reason, now, rules)
         case Garbled(reason=reason) | Offended(reason=reason):
-            wrong = _garbled if isinstance(event, Garbled) else _offended
+            wrong = _apply_malformed if isinstance(event, Garbled) else _apply_excess
             return wrong(standing, reason, now, rules)
         case Limited(seconds=seconds, spread=spread):
-            return _limited(standing, seconds, spread, now, rules)
+            return _apply_rate_limit(standing, seconds, spread, now, rules)
         case Identified(fault=fault):
-            return _identified(standing, fault, now, rules)
+            return _apply_identity(standing, fault, now, rules)
         case Lagged() | Lacked():
-            return _delayed(standing, event, now, rules)
+            return _apply_delay(standing, event, now, rules)
 
 
 def usable(standing: Standing, now: float) -> bool:
@@ -209,7 +209,7 @@ def preferred(pool: Sequence[Standing], newest: Sequence[bool], now: float) -> l
     )
 
 
-def _answered(standing: Standing, now: float) -> Standing:
+def _apply_answer(standing: Standing, now: float) -> Standing:
     owed, heat = max(0, standing.failures - 1), max(0, standing.heat - 1)
     standing = replace(standing, garbled=max(0, standing.garbled - 1))
     match standing.state:
@@ -226,7 +226,7 @@ def _answered(standing: Standing, now: float) -> Standing:
             return standing
 
 
-def _failed(standing: Standing, reason: str, now: float, rules: Rules) -> Standing:
+def _apply_failure(standing: Standing, reason: str, now: float, rules: Rules) -> Standing:
     owed = min(rules.failures, standing.failures + 1)
     match standing.state:
         case State.WRONG_CHAIN:
@@ -243,17 +243,17 @@ def _failed(standing: Standing, reason: str, now: float, rules: Rules) -> Standi
             return replace(standing, failures=owed)
 
 
-def _garbled(standing: Standing, reason: str, now: float, rules: Rules) -> Standing:
-    failed = _failed(standing, reason, now, rules)
+def _apply_malformed(standing: Standing, reason: str, now: float, rules: Rules) -> Standing:
+    failed = _apply_failure(standing, reason, now, rules)
     if standing.garbled and now - standing.garbled_at < _GARBLED_SECONDS:
         return failed
     garbled = replace(failed, garbled=standing.garbled + 1, garbled_at=now)
     if garbled.garbled < rules.garbled:
         return garbled
-    return _offended(replace(garbled, garbled=0), reason, now, rules)
+    return _apply_excess(replace(garbled, garbled=0), reason, now, rules)
 
 
-def _offended(standing: Standing, reason: str, now: float, rules: Rules) -> Standing:
+def _apply_excess(standing: Standing, reason: str, now: float, rules: Rules) -> Standing:
     if standing.state is State.WRONG_CHAIN:
         return standing
     offences = standing.offences
@@ -272,7 +272,7 @@ def _offended(standing: Standing, reason: str, now: float, rules: Rules) -> Stan
     )
 
 
-def _limited(
+def _apply_rate_limit(
     standing: Standing, seconds: float | None, spread: float, now: float, rules: Rules
 ) -> Standing:
     if standing.state is State.WRONG_CHAIN:
@@ -289,7 +289,7 @@ def _limited(
     return replace(cooled, state=State.COOLING, reason="it asked for patience")
 
 
-def _identified(standing: Standing, fault: str, now: float, rules: Rules) -> Standing:
+def _apply_identity(standing: Standing, fault: str, now: float, rules: Rules) -> Standing:
     if fault:
         return Standing(
             state=State.WRONG_CHAIN,
@@ -306,16 +306,16 @@ def _identified(standing: Standing, fault: str, now: float, rules: Rules) -> Sta
                 standing, state=State.UNREACHABLE, reason="it was on another chain, and is probed"
             )
         case _:
-            return _answered(standing, now)
+            return _apply_answer(standing, now)
 
 
-def _delayed(standing: Standing, event: Lagged | Lacked, now: float, rules: Rules) -> Standing:
+def _apply_delay(standing: Standing, event: Lagged | Lacked, now: float, rules: Rules) -> Standing:
     if isinstance(event, Lagged):
-        return _lagged(standing, event.blocks, rules)
-    return _lacked(standing, now, rules)
+        return _apply_lag(standing, event.blocks, rules)
+    return _apply_lack(standing, now, rules)
 
 
-def _lagged(standing: Standing, blocks: int, rules: Rules) -> Standing:
+def _apply_lag(standing: Standing, blocks: int, rules: Rules) -> Standing:
     found = replace(standing, lag=blocks)
     if standing.state is State.ALIVE and blocks > rules.lag_blocks:
         return replace(found, state=State.BEHIND, reason=f"{blocks} blocks behind")
@@ -324,7 +324,7 @@ def _lagged(standing: Standing, blocks: int, rules: Rules) -> Standing:
     return found
 
 
-def _lacked(standing: Standing, now: float, rules: Rules) -> Standing:
+def _apply_lack(standing: Standing, now: float, rules: Rules) -> Standing:
     if now < standing.late_until:  # reads that were under way when it was noticed
         return standing
     is_fresh = now > standing.late_until + rules.longest_late
@@ -333,7 +333,7 @@ def _lacked(standing: Standing, now: float, rules: Rules) -> Standing:
     return replace(standing, late_until=now + seconds, late_seconds=seconds)
 
 
-def _settled(pool: Sequence[Standing], now: float, rules: Rules) -> tuple[Standing, ...]:
+def _settle(pool: Sequence[Standing], now: float, rules: Rules) -> tuple[Standing, ...]:
     """Drop an endpoint that was kept as the last one, if it is not the last any more.
 
     The same applies to quarantines, which hold while another endpoint can be asked.
@@ -342,23 +342,23 @@ def _settled(pool: Sequence[Standing], now: float, rules: Rules) -> tuple[Standi
     there = better or any(
         one.state is State.COOLING and one.until - now <= rules.short_cooling for one in pool
     )
-    dropped = (_dropped(one, rules) if one.clings and better else one for one in pool)
-    return tuple(_isolated(one, now) if there else _released(one, rules) for one in dropped)
+    dropped = (_drop(one, rules) if one.clings and better else one for one in pool)
+    return tuple(_quarantine(one, now) if there else _release(one, rules) for one in dropped)
 
 
-def _isolated(standing: Standing, now: float) -> Standing:
+def _quarantine(standing: Standing, now: float) -> Standing:
     if standing.state not in _UNFIT or now >= standing.barred_until:
         return standing
     return replace(standing, state=State.QUARANTINED)
 
 
-def _released(standing: Standing, rules: Rules) -> Standing:
+def _release(standing: Standing, rules: Rules) -> Standing:
     if standing.state is not State.QUARANTINED:
         return standing
     return replace(standing, state=State.UNREACHABLE, failures=rules.failures)
 
 
-def _dropped(standing: Standing, rules: Rules) -> Standing:
+def _drop(standing: Standing, rules: Rules) -> Standing:
     failing = standing.failures >= rules.failures
     state = State.UNREACHABLE if failing else State.BEHIND
     return replace(standing, state=state, clings=False)

@@ -42,7 +42,7 @@ class StateClock:
             BlockUnknown: it used the state of an older block.
         """
         head = self._blocks.head_of(basis.block_hash)
-        time = _timestamp(result)
+        time = _decode_timestamp(result)
         if head is None or time is None or time >= head.timestamp:
             return
         if await self._is_right(endpoint, block, head):
@@ -62,7 +62,7 @@ class StateClock:
         if ancestor is None or not capabilities.has(endpoint, Capability.STATE_CLOCK):
             return False
         try:
-            time = _timestamp(await self._ask(endpoint, block, ancestor))
+            time = _decode_timestamp(await self._ask(endpoint, block, ancestor))
         except ChainError:
             return False
         if time == ancestor.timestamp:
@@ -89,7 +89,7 @@ class StateClock:
         return CallResult(success=True, data=raw)
 
 
-def _timestamp(result: CallResult) -> int | None:
+def _decode_timestamp(result: CallResult) -> int | None:
     """Return the stated time. None if the contract does not state it."""
     if not result.success or len(result.data) != WORD:
         return None

@@ -87,7 +87,7 @@ class StreamTransport(abc.ABC):
         """Send one message."""
 
     @abc.abstractmethod
-    async def _next(self) -> bytes | None:
+    async def _read_next(self) -> bytes | None:
         """Return the next message. None if the other side closed.
 
         Raises:
@@ -118,7 +118,7 @@ class StreamTransport(abc.ABC):
             raise RpcUnavailable(f"{self.endpoint} did not answer in time") from None
         except OSError as error:
             if opening == self._openings:  # somebody else has not made it anew yet
-                await self._lose(type(error).__name__)
+                await self._drop_connection(type(error).__name__)
             raise RpcUnavailable(
                 f"{self.endpoint} did not answer: {type(error).__name__}"
             ) from None
@@ -153,13 +153,13 @@ class StreamTransport(abc.ABC):
         if reading is not None:
             reading.cancel()
             await asyncio.wait([reading])
-        await self._lose("closed")
+        await self._drop_connection("closed")
 
-    def _most_bytes(self) -> int:
+    def _compute_most_bytes(self) -> int:
         """Return the length of the longest expected message."""
-        return max(bound.size for bound in self._bounds())
+        return max(bound.size for bound in self._list_bounds())
 
-    def _bounds(self) -> list[Bound]:
+    def _list_bounds(self) -> list[Bound]:
         """Return the bounds of all expected messages."""
         waiting = (waiting.bound for waiting in self._waiting.values())
         return [NOTIFICATION, *waiting, *self._late.values()]
@@ -180,7 +180,7 @@ class StreamTransport(abc.ABC):
     async def _read(self) -> None:
         reason = "closed by the node"
         try:
-            while (message := await self._next()) is not None:
+            while (message := await self._read_next()) is not None:
                 self._messages += 1
                 await self._take(message)
                 if self._messages % TURN_MESSAGES == 0:
@@ -188,16 +188,16 @@ class StreamTransport(abc.ABC):
         except OSError as error:
             reason = type(error).__name__
         except RpcTooLarge as error:
-            await self._lose_unread(error)
+            await self._drop_unread(error)
             return
         except ChainError as error:
-            await self._lose(str(error), error)
+            await self._drop_connection(str(error), error)
             return
-        await self._lose(reason)
+        await self._drop_connection(reason)
 
     async def _take(self, message: bytes) -> None:
         """Decode a message within the bound of its request, and dispatch it."""
-        waiting, bound = self._expected(message)
+        waiting, bound = self._find_expected(message)
         try:
             document = await self._decoder.decode(message, bound)
         except RpcMalformed as error:
@@ -209,7 +209,7 @@ class StreamTransport(abc.ABC):
             raise RpcUnavailable(str(error)) from None
         self._dispatch(document, len(message))
 
-    def _expected(self, message: bytes) -> tuple[Waiting | None, Bound]:
+    def _find_expected(self, message: bytes) -> tuple[Waiting | None, Bound]:
         """Return the request that a message answers, if its ends show it, and its bound."""
         number = addressee(message) if len(message) > SMALL_MESSAGE else None
         if number is not None and number in self._waiting:
@@ -217,7 +217,7 @@ class StreamTransport(abc.ABC):
             return waiting, waiting.bound
         if number is not None and number in self._late:
             return None, self._late[number]
-        return None, max(self._bounds(), key=lambda bound: bound.size)
+        return None, max(self._list_bounds(), key=lambda bound: bound.size)
 
     def _dispatch(self, document: Json, size: int) -> None:
         if is_notification(document):
@@ -225,7 +225,7 @@ class StreamTransport(abc.ABC):
             self._notify(document, size)
             return
         numbers = ids_of(document)
-        waiting = self._waiters(numbers)
+        waiting = self._find_waiters(numbers)
         for waiter in waiting:
             if not waiter.answer.done():
                 waiter.answer.set_result(document)
@@ -238,7 +238,7 @@ class StreamTransport(abc.ABC):
         if not all(isinstance(number, int) and number <= self._newest_id for number in numbers):
             raise RpcMalformed("the node answered a request that was never made")
 
-    def _waiters(self, numbers: list[Json]) -> set[Waiting]:
+    def _find_waiters(self, numbers: list[Json]) -> set[Waiting]:
         """Return the waiting requests of a message with these ids."""
         for number in numbers:
             if isinstance(number, int) and number in self._waiting:
@@ -267,16 +267,16 @@ class StreamTransport(abc.ABC):
         if self._unasked > FLOOD_MESSAGES:
             raise RpcMalformed("the node floods the connection with messages", excessive=True)
 
-    async def _lose_unread(self, error: RpcTooLarge) -> None:
+    async def _drop_unread(self, error: RpcTooLarge) -> None:
         """Drop a connection with a message that exceeds all expected sizes."""
         waiting = set(self._waiting.values())
         likely = {waiter for waiter in waiting if waiter.bound.excess is not Excess.FAULT}
-        excusable = any(bound.excess is not Excess.FAULT for bound in self._bounds())
+        excusable = any(bound.excess is not Excess.FAULT for bound in self._list_bounds())
         for waiter in likely if excusable else waiting:
             waiter.fail(waiter.bound.too_large())
-        await self._lose(str(error), None if excusable else NOTIFICATION.too_large())
+        await self._drop_connection(str(error), None if excusable else NOTIFICATION.too_large())
 
-    async def _lose(self, reason: str, error: ChainError | None = None) -> None:
+    async def _drop_connection(self, reason: str, error: ChainError | None = None) -> None:
         """Fail all waiting requests, since the connection is lost."""
         self._is_lost = True
         lost = RpcUnavailable(f"{self.endpoint} lost the connection: {reason}")

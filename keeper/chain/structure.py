@@ -66,7 +66,7 @@ class Structure:
         for start in range(0, len(part), _STEP):
             step = part[start : start + _STEP]
             if self._starts_json(step):
-                self._take(step)
+                self._scan(step)
 
     def _starts_json(self, step: bytes) -> bool:
         if self._is_json is None:
@@ -75,7 +75,7 @@ class Structure:
                 self._is_json = begun.startswith((b"{", b"["))
         return self._is_json is True
 
-    def _take(self, step: bytes) -> None:
+    def _scan(self, step: bytes) -> None:
         self._size += len(step)
         if self._is_exact:
             self._follow(step)
@@ -92,13 +92,15 @@ class Structure:
 
     def _follow(self, step: bytes) -> None:
         """Count the structure outside of strings, and refuse an excess."""
-        structure = np.frombuffer(self._unescaped(step).translate(None, _STRUCTURE), dtype=np.uint8)
+        structure = np.frombuffer(
+            self._remove_escapes(step).translate(None, _STRUCTURE), dtype=np.uint8
+        )
         quotes = structure == _QUOTE
         inside = (np.cumsum(quotes, dtype=np.uint32) + self._in_text) & 1
         if structure.size:
             self._in_text = bool(inside[-1])
         outside = structure[(inside == 0) & ~quotes]
-        self._descend(outside[outside != _COMMA])
+        self._update_depth(outside[outside != _COMMA])
         self.values += int(np.count_nonzero(outside == _COMMA))
         if self.values > self._bound.values_within(self._size):  # mutation: G28 answer-values
             raise RpcMalformed(
@@ -106,7 +108,7 @@ class Structure:
                 excessive=True,
             )
 
-    def _descend(self, brackets: NDArray[np.uint8]) -> None:
+    def _update_depth(self, brackets: NDArray[np.uint8]) -> None:
         if not brackets.size:
             return
         opening = (brackets & _OPENING) != 0
@@ -121,7 +123,7 @@ class Structure:
         if self._spare_arrays < 0:
             raise RpcMalformed("the node's answer is nearly nothing but arrays", excessive=True)
 
-    def _unescaped(self, step: bytes) -> bytes:
+    def _remove_escapes(self, step: bytes) -> bytes:
         """Return the bytes without escaped characters that look like the end of a string."""
         if self._escape:
             step = b"\\" + step

@@ -45,7 +45,7 @@ class Tending:
         """Check all endpoints in use once, before they are needed."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_SECONDS):
-                await asyncio.gather(*(self._looked_at(at) for at in self._pool.alive()))
+                await asyncio.gather(*(self._check_endpoint(at) for at in self._pool.alive()))
 
     async def follow(self, at: int) -> NoReturn:
         """Probe and check one endpoint forever."""
@@ -54,11 +54,11 @@ class Tending:
             now = self._pool.clock()
             if now < self._pool.standings[at].rests_until:
                 continue
-            if self._wants_a_probe(at):
+            if self._needs_probe(at):
                 with contextlib.suppress(ChainError):
                     await self._rpc.identify(at)
             elif now - self._checked_at.get(at, now - self._check_seconds) >= self._check_seconds:
-                await self._looked_at(at)
+                await self._check_endpoint(at)
 
     def is_before_finality(self, head: Head) -> bool:
         """Return whether a head is older than a final block, so that no chain can be trusted."""
@@ -74,20 +74,20 @@ class Tending:
             found.settled(FINALIZED, "head")
         return before
 
-    def _wants_a_probe(self, at: int) -> bool:
+    def _needs_probe(self, at: int) -> bool:
         one = self._pool.standings[at]
         if one.state in _PROBED:
             return True
         return len(self._pool) > 1 and (one.state is State.COOLING or one.failures > 0)
 
-    async def _looked_at(self, at: int) -> None:
+    async def _check_endpoint(self, at: int) -> None:
         """Check an endpoint's chain and its finalized block."""
         self._checked_at[at] = self._pool.clock()
         with contextlib.suppress(ChainError):
             await self._rpc.identify(at)
-            await self._finality(at)
+            await self._update_finality(at)
 
-    async def _finality(self, at: int) -> None:
+    async def _update_finality(self, at: int) -> None:
         try:
             final = await ask_finalized(self._rpc, at)
         except (RpcRefused, RpcMalformed, BlockUnknown):
@@ -101,14 +101,14 @@ class Tending:
             return
         self._pool.finality[at] = True
         before = self._pool.finalized
-        if before is None or await self._still_has(at, before, final):
-            self._pool.finalized = final if before is None else max(before, final, key=_height)
+        if before is None or await self._has_finalized(at, before, final):
+            self._pool.finalized = final if before is None else max(before, final, key=_get_height)
 
-    async def _still_has(self, at: int, before: Head, final: Head) -> bool:
+    async def _has_finalized(self, at: int, before: Head, final: Head) -> bool:
         """Return whether an endpoint has the final block. Reports a disagreement if not."""
         try:
             same = final.number == before.number
-            known = final if same else await self._block(at, before.number)
+            known = final if same else await self._fetch_block(at, before.number)
         except BlockUnknown:
             return False  # it is behind, and says nothing about that block
         if known.hash == before.hash:
@@ -118,12 +118,12 @@ class Tending:
         self._pool.disagreements.found(FINALIZED, str(at), detail, lasting=True)
         return False
 
-    async def _block(self, at: int, number: int) -> Head:
+    async def _fetch_block(self, at: int, number: int) -> Head:
         answer = await self._rpc.ask(at, BY_NUMBER, hex(number), ONLY_HASHES)
         if answer is None:
             raise BlockUnknown("the node does not know the block")
         return head_of(answer)
 
 
-def _height(head: Head) -> int:
+def _get_height(head: Head) -> int:
     return head.number

@@ -34,7 +34,7 @@ class WebSocketTransport(StreamTransport):
         self._socket: aiohttp.ClientWebSocketResponse[Literal[False]] | None = None
 
     async def _open(self) -> None:
-        self._connector = MeteredConnector(most_bytes=self._most_bytes)
+        self._connector = MeteredConnector(most_bytes=self._compute_most_bytes)
         self._session = aiohttp.ClientSession(
             connector=self._connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()
         )
@@ -52,23 +52,23 @@ class WebSocketTransport(StreamTransport):
         except (aiohttp.ClientError, OSError, ValueError) as error:
             await self._shut()
             raise RpcUnavailable(f"{self.endpoint} cannot be reached: {cause(error)}") from None
-        self._acknowledge_quickly()
+        self._enable_quickack()
 
     async def _write(self, body: bytes) -> None:
         if self._socket is None:
             raise ConnectionResetError
-        self._acknowledge_quickly()
+        self._enable_quickack()
         try:
             await self._socket.send_str(body.decode())
         except aiohttp.ClientError as error:
             raise ConnectionResetError(type(error).__name__) from None
 
-    async def _next(self) -> bytes | None:
+    async def _read_next(self) -> bytes | None:
         if self._socket is None or self._connector is None:
             return None
         message = await self._socket.receive()
         self._connector.unread = 0
-        self._acknowledge_quickly()
+        self._enable_quickack()
         if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
             payload: bytes = message.data
             return payload
@@ -92,7 +92,7 @@ class WebSocketTransport(StreamTransport):
             if session is not None:
                 await session.close()
 
-    def _acknowledge_quickly(self) -> None:
+    def _enable_quickack(self) -> None:
         if self._socket is None or _QUICKACK is None:
             return
         raw = self._socket.get_extra_info("socket")

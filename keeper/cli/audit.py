@@ -55,9 +55,9 @@ def book(
     """
     named = parse_block(block)
     settings = load(config, overrides(override)).settings
-    work = _audited(settings, named, quiet=as_json)
+    work = _run_audit(settings, named, quiet=as_json)
     if rescan is not None:
-        work = _audited(settings, named, quiet=as_json, rescan=rescan)
+        work = _run_audit(settings, named, quiet=as_json, rescan=rescan)
     audit, unread = asyncio.run(work)
     if as_json:
         print_json(document(audit, unread), "audit-book")
@@ -67,7 +67,7 @@ def book(
         raise typer.Exit(DIFFERS_EXIT)
 
 
-async def _audited(
+async def _run_audit(
     settings: Settings, block: BlockName, *, quiet: bool, rescan: bool | None = None
 ) -> tuple[BookAudit, dict[str, str]]:
     """Return the audit, and the unreadable markets with reasons."""
@@ -78,13 +78,13 @@ async def _audited(
             audit = dataclasses.replace(
                 audit, coverage=session.follower.coverage, kept_block=session.kept_block
             )
-            if rescan or (rescan is None and _has_debt_of_nobody(audit)):
+            if rescan or (rescan is None and _has_unassigned_debt(audit)):
                 missing = await find_missing(session, head, snapshots, tell)
                 audit = dataclasses.replace(audit, missing=missing)
         return audit, {str(key): why for key, why in session.follower.quarantined.items()}
 
 
-def _has_debt_of_nobody(audit: BookAudit) -> bool:
+def _has_unassigned_debt(audit: BookAudit) -> bool:
     """Return whether some debt belongs to no known account, or a deployment states no totals."""
     totals = audit.coverage.totals().values()
     return any(not market or any(one.uncovered for one in market) for market in totals)
@@ -110,11 +110,13 @@ def document(audit: BookAudit, unread: dict[str, str]) -> dict[str, object]:
         ],
         "coverage": coverage_document(audit.coverage),
         "kept_block": audit.kept_block,
-        "missing": None if audit.missing is None else [_missing(one) for one in audit.missing],
+        "missing": None
+        if audit.missing is None
+        else [_build_missing(one) for one in audit.missing],
     }
 
 
-def _missing(health: AccountHealth) -> dict[str, object]:
+def _build_missing(health: AccountHealth) -> dict[str, object]:
     return {
         "market": health.market,
         "account": health.account,

@@ -26,10 +26,10 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="As in `keeper
 @app.command("list")
 def list_(config_file: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     """List all breakers with state, block and reason."""
-    path = _settings(config_file).journal.path
-    found, when = _states(path), learn_as_of(path)
+    path = _load_settings(config_file).journal.path
+    found, when = _read_states(path), learn_as_of(path)
     if as_json:
-        document = {"breakers": [_document(one) for one in found], "as_of": when.document}
+        document = {"breakers": [_build_document(one) for one in found], "as_of": when.document}
         print_json(document, "breaker-list")
         return
     for one in found:
@@ -43,42 +43,45 @@ def reset(
     name: NameArgument, config_file: ConfigOption = None, *, as_json: JsonOption = False
 ) -> None:
     """Close an open breaker and restart its count."""
-    _command(_settings(config_file), "reset", named(name), as_json=as_json)
+    _run_action(_load_settings(config_file), "reset", named(name), as_json=as_json)
 
 
 @app.command()
 def pause(config_file: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     """Send no new transaction until `resume`, also after a restart."""
-    _command(_settings(config_file), "pause", Breaker.PAUSED, as_json=as_json)
+    _run_action(_load_settings(config_file), "pause", Breaker.PAUSED, as_json=as_json)
 
 
 @app.command()
 def resume(config_file: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     """End a `pause`."""
-    _command(_settings(config_file), "resume", Breaker.PAUSED, as_json=as_json)
+    _run_action(_load_settings(config_file), "resume", Breaker.PAUSED, as_json=as_json)
 
 
-def _settings(config_file: Path | None) -> Settings:
+def _load_settings(config_file: Path | None) -> Settings:
     return config.load(config_file).settings
 
 
-def _command(settings: Settings, action: str, breaker: Breaker, *, as_json: bool) -> None:
+def _run_action(settings: Settings, action: str, breaker: Breaker, *, as_json: bool) -> None:
     """Run an action in the running node, or without one under the journal's lock."""
     path, by_whom = settings.journal.path, "by the running keeper"
     if is_listening(path):
-        _asked(path, action, breaker)
+        _ask_node(path, action, breaker)
     else:
-        _done_here(settings, action, breaker)
+        _run_without_node(settings, action, breaker)
         by_whom = "in the journal, for the next start; no keeper is running"
     if as_json:
-        document = {"action": action, "breakers": [_document(one) for one in _states(path)]}
+        document = {
+            "action": action,
+            "breakers": [_build_document(one) for one in _read_states(path)],
+        }
         print_json(document, "breaker-change")
         return
-    still = [one.name for one in _states(path) if one.open]
+    still = [one.name for one in _read_states(path) if one.open]
     print_line(f"{action} {breaker}: done {by_whom}; open: {', '.join(still) or 'none'}")
 
 
-def _asked(path: Path, action: str, breaker: Breaker) -> None:
+def _ask_node(path: Path, action: str, breaker: Breaker) -> None:
     answer = ask(path, action, breaker if action == "reset" else "")
     if not answer.get("ok"):
         known = {one.code: one for one in (ConfigError, JournalError)}
@@ -86,19 +89,19 @@ def _asked(path: Path, action: str, breaker: Breaker) -> None:
         raise error(str(answer.get("error")), hint=str(answer.get("hint", "")))
 
 
-def _done_here(settings: Settings, action: str, breaker: Breaker) -> None:
+def _run_without_node(settings: Settings, action: str, breaker: Breaker) -> None:
     path = settings.journal.path
     sender = sender_of(path)
     if sender is None:
         raise JournalError(f"there is no journal at {path}", hint="`keeper run` makes it")
     journal = Journal.open(path, chain_id=settings.chain.id, sender=sender)
     try:
-        asyncio.run(_recorded(journal, action, breaker))
+        asyncio.run(_record_action(journal, action, breaker))
     finally:
         journal.close()
 
 
-async def _recorded(journal: Journal, action: str, breaker: Breaker) -> None:
+async def _record_action(journal: Journal, action: str, breaker: Breaker) -> None:
     argument = str(breaker) if action == "reset" else ""
     await journal.record_control(action, argument, "asked, no node running")
     if action == "pause":
@@ -109,7 +112,7 @@ async def _recorded(journal: Journal, action: str, breaker: Breaker) -> None:
     await journal.record_control(action, argument, "done")
 
 
-def _states(path: Path) -> list[BreakerState]:
+def _read_states(path: Path) -> list[BreakerState]:
     engine = database.reader(path)
     try:
         return database.read(engine, breakers.states)
@@ -117,11 +120,13 @@ def _states(path: Path) -> list[BreakerState]:
         engine.dispose()
 
 
-def _document(state: BreakerState) -> dict[str, object]:
-    return {"name": str(state.name), "open": state.open is not None} | _opened(state.open)
+def _build_document(state: BreakerState) -> dict[str, object]:
+    return {"name": str(state.name), "open": state.open is not None} | _build_open_fields(
+        state.open
+    )
 
 
-def _opened(held: OpenBreaker | None) -> dict[str, object]:
+def _build_open_fields(held: OpenBreaker | None) -> dict[str, object]:
     if held is None:
         return {"detail": "", "block_number": None, "block_time": None}
     return {

@@ -56,7 +56,7 @@ def list_(
     if ctx.invoked_subcommand is not None:
         return
     settings = config.load(config_file).settings
-    path = _journal(settings, dry_run=dry_run, observe=observe)
+    path = _find_journal(settings, dry_run=dry_run, observe=observe)
     board = _read(path)
     when, channels = as_of(path, board.pulse), len(settings.notify.channel)
     warnings = [] if channels else [NO_CHANNEL]
@@ -66,14 +66,14 @@ def list_(
                 "block_number": board.state.number,
                 "timestamp": board.state.timestamp,
                 "as_of": when.document,
-                "calls": [_document(one, board, settings) for one in board.calls],
+                "calls": [_build_call_document(one, board, settings) for one in board.calls],
                 "warnings": warnings,
             },
             "calls",
         )
         return
     columns = ("tier", "account", "health", "since", "grace left", "call", "cure", "seen", "market")
-    print_table(columns, [_row(one, board, settings) for one in board.calls])
+    print_table(columns, [_build_row(one, board, settings) for one in board.calls])
     if not board.calls:
         print_line(f"no open call at block {board.state.number}")
     for line in (*warnings, when.line):
@@ -92,13 +92,13 @@ def ack(
     """Acknowledge an account's calls. No reminders until it gets worse."""
     refuse_no_address(account)
     settings = config.load(config_file).settings
-    path = _journal(settings, dry_run=dry_run, observe=observe)
-    whose = _only(account, _read(path).calls)
+    path = _find_journal(settings, dry_run=dry_run, observe=observe)
+    whose = _find_account(account, _read(path).calls)
     if is_listening(path):
-        _asked(path, whose)
+        _ask_node(path, whose)
         by_whom = "by the running keeper"
     else:
-        _done_here(settings, path, whose)
+        _run_without_node(settings, path, whose)
         by_whom = "in the file; no keeper is running"
     if as_json:
         print_json({"account": whose, "acknowledged": True}, "calls-ack")
@@ -106,7 +106,7 @@ def ack(
         print_line(f"{whose}: acknowledged, {by_whom}")
 
 
-def _journal(settings: Settings, *, dry_run: bool, observe: bool) -> Path:
+def _find_journal(settings: Settings, *, dry_run: bool, observe: bool) -> Path:
     """Return the journal of the given mode, or the first that exists."""
     if dry_run and observe:
         raise ConfigError("--dry-run and --observe exclude each other", hint="choose one")
@@ -127,10 +127,10 @@ class Board:
 
 
 def _read(path: Path) -> Board:
-    return read_record(path, _board)
+    return read_record(path, _build_open_calls)
 
 
-def _board(connection: Connection) -> Board:
+def _build_open_calls(connection: Connection) -> Board:
     found = episodes.open_calls(connection)
     found.sort(key=lambda one: (-SEVERITY[one.standing.tier], one.standing.health or 0))
     episodes_ = [(one.market, one.account, one.standing.episode) for one in found]
@@ -142,7 +142,7 @@ def _board(connection: Connection) -> Board:
     )
 
 
-def _only(account: str, found: list[OpenCall]) -> str:
+def _find_account(account: str, found: list[OpenCall]) -> str:
     """Return the single account that begins like this."""
     matching = {one.account for one in found if one.account.lower().startswith(account.lower())}
     if len(matching) == 1:
@@ -151,7 +151,7 @@ def _only(account: str, found: list[OpenCall]) -> str:
     raise ConfigError(f"{account} {what}", hint="see `keeper calls`")
 
 
-def _asked(path: Path, account: str) -> None:
+def _ask_node(path: Path, account: str) -> None:
     answer = ask(path, "ack", account)
     if not answer.get("ok"):
         known = {one.code: one for one in (ConfigError, JournalError)}
@@ -159,15 +159,15 @@ def _asked(path: Path, account: str) -> None:
         raise error(str(answer.get("error")), hint=str(answer.get("hint", "")))
 
 
-def _done_here(settings: Settings, path: Path, account: str) -> None:
+def _run_without_node(settings: Settings, path: Path, account: str) -> None:
     journal = Journal.open(path, chain_id=settings.chain.id, sender=sender_of(path))
     try:
-        asyncio.run(_acknowledged(journal, account))
+        asyncio.run(_record_acknowledgement(journal, account))
     finally:
         journal.close()
 
 
-async def _acknowledged(journal: Journal, account: str) -> None:
+async def _record_acknowledgement(journal: Journal, account: str) -> None:
     await journal.record_control("ack", account, "asked, no node running")
     state = await journal.database.write(episodes.state_of)
     moment = Mark(number=state.number, timestamp=state.timestamp, wall=state.timestamp)
@@ -193,7 +193,7 @@ def grace_left(call: OpenCall, state: MarginState, settings: Settings) -> Span |
     return Span(blocks=max(0, blocks), seconds=max(0, seconds))
 
 
-def _document(call: OpenCall, board: Board, settings: Settings) -> dict[str, object]:
+def _build_call_document(call: OpenCall, board: Board, settings: Settings) -> dict[str, object]:
     standing, left = call.standing, grace_left(call, board.state, settings)
     since = standing.entered.get(standing.tier) or standing.opened
     return {
@@ -201,18 +201,18 @@ def _document(call: OpenCall, board: Board, settings: Settings) -> dict[str, obj
         "account": call.account,
         "tier": str(standing.tier),
         "episode": standing.episode,
-        "health_factor": _text(standing.health),
-        "guarded_health_factor": _text(standing.guarded),
+        "health_factor": _to_text(standing.health),
+        "guarded_health_factor": _to_text(standing.guarded),
         "health_block": call.block_number,
         "since": None if since is None else {"block": since.number, "timestamp": since.timestamp},
         "grace_left": None if left is None else {"blocks": left.blocks, "seconds": left.seconds},
         "acknowledged": standing.acknowledged is not None,
         "delivery": call_document(board.told.get((call.market, call.account))),
-        "advice": None if call.advice is None else _advice(call.advice),
+        "advice": None if call.advice is None else _build_advice_document(call.advice),
     }
 
 
-def _advice(advice: Advice) -> dict[str, object]:
+def _build_advice_document(advice: Advice) -> dict[str, object]:
     return {
         "target": str(advice.target),
         "holds_until": advice.holds_until,
@@ -232,7 +232,7 @@ def _advice(advice: Advice) -> dict[str, object]:
                 "symbol": one.symbol,
                 "price": str(one.price),
                 "now": str(one.now),
-                "move": _move(one),
+                "move": _build_move(one),
             }
             for one in advice.prices
         ],
@@ -241,7 +241,7 @@ def _advice(advice: Advice) -> dict[str, object]:
     }
 
 
-def _move(price: LiquidationPrice) -> dict[str, object] | None:
+def _build_move(price: LiquidationPrice) -> dict[str, object] | None:
     """Return a price's distance to the start or end of liquidation. None if unknown."""
     move = price.move
     if move is None:
@@ -249,37 +249,37 @@ def _move(price: LiquidationPrice) -> dict[str, object] | None:
     return {"bps": str(move.bps), "up": move.up, "begins": move.begins}
 
 
-def _row(call: OpenCall, board: Board, settings: Settings) -> list[Cell]:
+def _build_row(call: OpenCall, board: Board, settings: Settings) -> list[Cell]:
     state = board.state
     standing, left = call.standing, grace_left(call, state, settings)
     since = standing.entered.get(standing.tier) or standing.opened
     return [
         tier_text(standing.tier),
         call.account,
-        "?" if standing.health is None else _health(standing.health, call.block_number),
-        "" if since is None else _since(since, state),
+        "?" if standing.health is None else _format_health_at(standing.health, call.block_number),
+        "" if since is None else _format_since(since, state),
         "-" if left is None else f"{left.blocks} blocks, {left.seconds} s",
         call_text(board.told.get((call.market, call.account))),
-        "-" if call.advice is None or not call.advice.cures else _cure(call.advice.cures[0]),
+        "-" if call.advice is None or not call.advice.cures else _format_cure(call.advice.cures[0]),
         "yes" if standing.acknowledged else "no",
         call.market,
     ]
 
 
-def _health(health: Wad, block: int) -> str:
+def _format_health_at(health: Wad, block: int) -> str:
     """Return a health factor with its block, since it is not stored in every block."""
     return f"{health_text(health)} at block {block}"
 
 
-def _since(since: Mark, state: MarginState) -> str:
+def _format_since(since: Mark, state: MarginState) -> str:
     """Return the time since a tier was entered, by the chain's clock, and its block."""
     return f"{span(max(0, state.timestamp - since.timestamp))}, block {since.number}"
 
 
-def _cure(cure: Cure) -> str:
+def _format_cure(cure: Cure) -> str:
     verb = "add" if cure.kind is CureKind.ADD_COLLATERAL else "repay"
     return f"{verb} {decimal(cure.amount, cure.decimals)} {cure.symbol}"
 
 
-def _text(value: int | None) -> str | None:
+def _to_text(value: int | None) -> str | None:
     return None if value is None else str(value)

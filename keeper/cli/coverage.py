@@ -16,14 +16,15 @@ def coverage_document(coverage: DebtCoverage) -> dict[str, object]:
     return {
         "uncovered_usd_e8": None if worth is None else str(worth),
         "limit_usd_e8": str(coverage.limit_usd_e8),
-        "totals": [_total_document(total) for total in totals],
+        "totals": [_build_total_document(total) for total in totals],
     }
 
 
 def coverage_lines(coverage: DebtCoverage) -> list[str]:
     """Return a line for each deployment, with the hint if debt is uncovered."""
     return [
-        f"{market}: {_summary(totals)}" + (f": {HINT}" if coverage.is_uncovered(market) else "")
+        f"{market}: {_format_summary(totals)}"
+        + (f": {HINT}" if coverage.is_uncovered(market) else "")
         for market, totals in coverage.totals().items()
     ]
 
@@ -31,7 +32,7 @@ def coverage_lines(coverage: DebtCoverage) -> list[str]:
 def uncovered_lines(coverage: DebtCoverage) -> list[str]:
     """Return a line for each deployment with uncovered debt, with the hint."""
     return [
-        f"warning: {market}: {_summary(totals)}: {HINT}"
+        f"warning: {market}: {_format_summary(totals)}: {HINT}"
         for market, totals in coverage.totals().items()
         if coverage.is_uncovered(market)
     ]
@@ -39,10 +40,10 @@ def uncovered_lines(coverage: DebtCoverage) -> list[str]:
 
 def coverage_findings(coverage: DebtCoverage, markets: Sequence[MarketKey]) -> list[Finding]:
     """Return doctor's finding on each deployment's coverage."""
-    return [_finding(coverage, market, coverage.totals()) for market in markets]
+    return [_build_finding(coverage, market, coverage.totals()) for market in markets]
 
 
-def _finding(
+def _build_finding(
     coverage: DebtCoverage, market: MarketKey, totals: Mapping[MarketKey, Sequence[DebtTotal]]
 ) -> Finding:
     what = f"coverage of {market}"
@@ -50,14 +51,14 @@ def _finding(
         return warn(what, "not known: its contracts state no totals, or could not be read")
     worth = sum_uncovered_usd_e8(totals[market])
     figures = {"uncovered_usd_e8": "unknown" if worth is None else str(worth)}
-    summary = _summary(totals[market])
+    summary = _format_summary(totals[market])
     if not any(total.uncovered for total in totals[market]):
         return ok(what, summary, figures)
     level = Level.FAIL if coverage.is_uncovered(market) else Level.WARN
     return Finding(level=level, what=what, detail=summary, fix=HINT, figures=figures)
 
 
-def _summary(totals: Sequence[DebtTotal]) -> str:
+def _format_summary(totals: Sequence[DebtTotal]) -> str:
     """Return a deployment's coverage in one line."""
     count = f"{len(totals)} {plural('total', len(totals))}"
     values = [total.stated_usd_e8 for total in totals]
@@ -71,7 +72,7 @@ def _summary(totals: Sequence[DebtTotal]) -> str:
     return f"the accounts of the book owe all {debt}, equal to the unit{besides}"
 
 
-def _total_document(total: DebtTotal) -> dict[str, object]:
+def _build_total_document(total: DebtTotal) -> dict[str, object]:
     worth = total.uncovered_usd_e8
     document: dict[str, object] = {
         "market": total.market,

@@ -31,8 +31,8 @@ def call_text(call: Call | None) -> str:
     if not call.deliveries:
         return "due; no channel asked for it" if call.is_routed else "due"
     taken = call.taken
-    others = [_others(call, MessageState.WAITING, "waiting for")]
-    others.append(_others(call, MessageState.DEAD, "given up for"))
+    others = [_count_in_state(call, MessageState.WAITING, "waiting for")]
+    others.append(_count_in_state(call, MessageState.DEAD, "given up for"))
     said = "due"
     if taken:
         first = wording.moment(min(one.at or 0 for one in taken))
@@ -56,6 +56,6 @@ def call_document(call: Call | None) -> dict[str, object]:
     }
 
 
-def _others(call: Call, state: MessageState, said: str) -> str:
+def _count_in_state(call: Call, state: MessageState, said: str) -> str:
     count = sum(one.state is state for one in call.deliveries)
     return f"{said} {count} {wording.plural('channel', count)}" if count else ""

@@ -77,7 +77,7 @@ def price(
     json_: JsonOption = False,
 ) -> None:
     """Move prices through the real feeds, and the pools with them, in one block."""
-    wanted = dict(_change(text) for text in changes)
+    wanted = dict(_parse_change(text) for text in changes)
     devnet = local.attach(folder)
     devnet.set_prices(wanted, leave_pools=leave_pools)
     devnet.node.close()
@@ -157,7 +157,7 @@ def _show_status(folder: Path, *, json_: bool) -> None:
         typer.echo(f"{each['account']}  {health:.4f}  {each['kind']}")
 
 
-def _change(text: str) -> tuple[str, int]:
+def _parse_change(text: str) -> tuple[str, int]:
     """Return symbol and price (8 decimals, rounded down) of ``SYMBOL=USD``."""
     symbol, separator, value = text.partition("=")
     try:

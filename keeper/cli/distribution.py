@@ -31,8 +31,8 @@ class Bucket:
     def name(self) -> str:
         """The display name of the range."""
         if self.high is None:
-            return f"{_two(self.low)} and more"
-        return f"{_two(self.low)} - {_two(self.high)}"
+            return f"{_format_edge(self.low)} and more"
+        return f"{_format_edge(self.low)} - {_format_edge(self.high)}"
 
 
 def distribution(rows: Iterable[tuple[int, int]]) -> Sequence[Bucket]:
@@ -72,6 +72,6 @@ def by_name(buckets: Sequence[Bucket]) -> Mapping[str, float]:
     return {one.name: one.debt_usd_e8 / _USD for one in buckets}
 
 
-def _two(health: int) -> str:
+def _format_edge(health: int) -> str:
     whole, part = divmod(health // _HUNDREDTH, 100)
     return f"{whole}.{part:02}"

@@ -25,14 +25,14 @@ async def beginning_findings(place: Here, market: LendingMarket, name: str) -> l
     except (ChainError, ConfigError) as error:
         return [warn(name, f"its first block cannot be looked for: {error}", error.hint)]
     if creation.block is None:
-        return [await _without_creation(place, market, name, creation.reason)]
+        return [await _check_by_logs(place, market, name, creation.reason)]
     if market.from_block <= creation.block:
         text = f"history from block {market.from_block}, contract made in block {creation.block}"
         return [ok(name, text)]
-    return [await _later(place, market, name, creation.block)]
+    return [await _check_late_start(place, market, name, creation.block)]
 
 
-async def _later(place: Here, market: LendingMarket, name: str, created: int) -> Finding:
+async def _check_late_start(place: Here, market: LendingMarket, name: str, created: int) -> Finding:
     """Return whether accounts borrowed between the contract's creation and the configured block."""
     search = LogSearch(place.reader, market.history_filter, MOST_QUERIES)
     block = await search.first(created, market.from_block - 1)
@@ -47,7 +47,7 @@ async def _later(place: Here, market: LendingMarket, name: str, created: int) ->
     return ok(name, f"{late}; nobody borrowed before it", figures)
 
 
-async def _without_creation(place: Here, market: LendingMarket, name: str, reason: str) -> Finding:
+async def _check_by_logs(place: Here, market: LendingMarket, name: str, reason: str) -> Finding:
     """Return whether accounts borrowed before the configured block, as far as logs show it."""
     search = LogSearch(place.reader, market.history_filter, MOST_QUERIES)
     block = await search.first(0, market.from_block - 1) if market.from_block else None

@@ -46,24 +46,28 @@ async def examined(
 
     Each endpoint is probed over this number of heads.
     """
-    found = [_python(), *_packages()]
+    found = [_check_python(), *_check_packages()]
     try:
         loaded = load(config, overrides)
     except ConfigError as error:
         return [*found, failed("settings", error)]
-    found += [ok("settings", str(loaded.path)), *_files(loaded), _journal(loaded.settings)]
-    found += _telling(loaded.settings)
-    probe = partial(probed, loaded.settings, _sender(loaded.settings), heads)
+    found += [
+        ok("settings", str(loaded.path)),
+        *_check_files(loaded),
+        _check_journal(loaded.settings),
+    ]
+    found += _check_notifications(loaded.settings)
+    probe = partial(probed, loaded.settings, _find_sender(loaded.settings), heads)
     found += await endpoints(loaded.settings.chain, probe)
     try:
         async with here(loaded.settings) as place:
-            found += await _on_chain(place)
+            found += await _check_chain(place)
     except KeeperError as error:
         found.append(failed("chain", error))
     return found
 
 
-def _sender(settings: Settings) -> Address | None:
+def _find_sender(settings: Settings) -> Address | None:
     """Return the hot key's address. An invalid key has its own finding."""
     try:
         return hot_address(settings)
@@ -71,13 +75,13 @@ def _sender(settings: Settings) -> Address | None:
         return None
 
 
-def _python() -> Finding:
+def _check_python() -> Finding:
     return ok("python", f"{platform.python_version()} at {sys.executable}")
 
 
-def _packages() -> list[Finding]:
+def _check_packages() -> list[Finding]:
     """Compare the installed packages with the pinned versions."""
-    wanted, found = _pinned(), list[Finding]()
+    wanted, found = _read_pinned(), list[Finding]()
     for name, version in sorted(wanted.items()):
         try:
             installed = importlib.metadata.version(name)
@@ -89,7 +93,7 @@ def _packages() -> list[Finding]:
     return found or [ok("packages", f"{len(wanted)} as locked")]
 
 
-def _pinned() -> dict[str, str]:
+def _read_pinned() -> dict[str, str]:
     lock = packed_file("requirements", "run.txt")
     if not lock.is_file():
         return {}
@@ -98,13 +102,13 @@ def _pinned() -> dict[str, str]:
     return {name: version for name, _, version in (line.partition("==") for line in everywhere)}
 
 
-def _files(loaded: Loaded) -> list[Finding]:
+def _check_files(loaded: Loaded) -> list[Finding]:
     """Check which other users can access the settings' files and the keeper's files."""
     parts = [warning.partition("; ") for warning in loaded.warnings]
     found = [warn("files", problem, hint) for problem, _, hint in parts]
     found += [
         warn("files", f"{path}: {exposure.problem}", exposure.hint)
-        for path in _private_files(loaded.settings)
+        for path in _list_private_files(loaded.settings)
         for exposure in find_exposures(path)
     ]
     keystore = loaded.settings.wallet.keystore
@@ -113,7 +117,7 @@ def _files(loaded: Loaded) -> list[Finding]:
     return found or [ok("files", "private")]
 
 
-def _private_files(settings: Settings) -> list[Path]:
+def _list_private_files(settings: Settings) -> list[Path]:
     """Return the files that no other user should access, besides the settings' own."""
     wallet, journal, book = settings.wallet, settings.journal.path, settings.book_path
     written = [path for path in (journal, book) if path is not None]
@@ -122,7 +126,7 @@ def _private_files(settings: Settings) -> list[Path]:
     return [path for path in (*named, *written, *beside) if path is not None]
 
 
-def _journal(settings: Settings) -> Finding:
+def _check_journal(settings: Settings) -> Finding:
     path = settings.journal.path
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         return fail("journal", f"the folder of {path} cannot be written", "make it, or chmod")
@@ -138,7 +142,7 @@ def _journal(settings: Settings) -> Finding:
     return ok("journal", str(path))
 
 
-def _telling(settings: Settings) -> list[Finding]:
+def _check_notifications(settings: Settings) -> list[Finding]:
     """Check channels and subscriptions without sending a message."""
     problems, notify = about_telling(settings), settings.notify
     if problems:
@@ -149,29 +153,29 @@ def _telling(settings: Settings) -> list[Finding]:
     return [ok("notifications", f"channels {names}; `keeper notify test` tries them")]
 
 
-async def _on_chain(place: Here) -> list[Finding]:
+async def _check_chain(place: Here) -> list[Finding]:
     """Check markets, venues, executors and the key, all at one block."""
     found: list[Finding] = []
     if place.head.gas_limit < MAX_TRANSACTION_GAS:
         found.append(warn("blocks", f"gas limit {place.head.gas_limit}", "batches will be smaller"))
     readable = True
     for market in place.session.markets:
-        one = await _market(place, market)
+        one = await _check_market(place, market)
         found += one
         readable = readable and all(finding.level.value != "fail" for finding in one)
     if readable:
-        found += await _coverage(place)
-    found += await _addresses(place)
-    found += await _native(place)
-    wallet, of_wallet = await _wallet(place)
+        found += await _check_coverage(place)
+    found += await _check_addresses(place)
+    found += await _check_wrapped_native(place)
+    wallet, of_wallet = await _check_wallet(place)
     found += of_wallet
     if readable:
-        found += await _executors(place, wallet)
-        found += await _vault(place, wallet)
+        found += await _check_executors(place, wallet)
+        found += await _check_vault(place, wallet)
     return found
 
 
-async def _market(place: Here, market: LendingMarket) -> list[Finding]:
+async def _check_market(place: Here, market: LendingMarket) -> list[Finding]:
     what = f"market {market.key}"
     try:
         await market.discover(place.head)
@@ -193,7 +197,7 @@ async def _market(place: Here, market: LendingMarket) -> list[Finding]:
     return [*found, *await beginning_findings(place, market, what)]
 
 
-async def _coverage(place: Here) -> list[Finding]:
+async def _check_coverage(place: Here) -> list[Finding]:
     """Compare the debts of all known accounts with the contracts' totals."""
     try:
         with telling() as tell:  # without a kept book it is a whole history
@@ -202,16 +206,16 @@ async def _coverage(place: Here) -> list[Finding]:
         return [failed("coverage", error)]
     markets = [market.key for market in place.session.markets]
     found = coverage_findings(place.session.follower.coverage, markets)
-    return [*found, *_strangers(place, snapshots)]
+    return [*found, *_check_unmatched(place, snapshots)]
 
 
-def _strangers(place: Here, snapshots: Sequence[MarketSnapshot]) -> list[Finding]:
+def _check_unmatched(place: Here, snapshots: Sequence[MarketSnapshot]) -> list[Finding]:
     """Return settings that match nothing in any market, such as mistyped names."""
     found = find_strangers(place.settings, snapshots)
     return [(fail if one.is_void else warn)(one.what, one.detail, one.fix) for one in found]
 
 
-async def _addresses(place: Here) -> list[Finding]:
+async def _check_addresses(place: Here) -> list[Finding]:
     """Return the settings' addresses without a contract, which `keeper run` refuses."""
     try:
         await place.session.refuse_without_code(place.head)
@@ -222,14 +226,14 @@ async def _addresses(place: Here) -> list[Finding]:
     return [ok("addresses", "a contract at each")]
 
 
-async def _native(place: Here) -> list[Finding]:
+async def _check_wrapped_native(place: Here) -> list[Finding]:
     try:
         return [ok("wrapped native coin", await place.wrapped_native())]
     except KeeperError as error:
         return [failed("wrapped native coin", error)]
 
 
-async def _wallet(place: Here) -> tuple[Address | None, list[Finding]]:
+async def _check_wallet(place: Here) -> tuple[Address | None, list[Finding]]:
     wallet = place.settings.wallet
     if wallet.private_key is None and wallet.keystore is None:
         return None, [warn("key", "none is configured", "enough for --dry-run and --observe")]
@@ -240,14 +244,14 @@ async def _wallet(place: Here) -> tuple[Address | None, list[Finding]]:
         return None, [failed("key", error)]
 
 
-async def _vault(place: Here, wallet: Address | None) -> list[Finding]:
+async def _check_vault(place: Here, wallet: Address | None) -> list[Finding]:
     try:
         return await vault_work.findings(place, place.settings, wallet)
     except KeeperError as error:
         return [failed("vault", error)]
 
 
-async def _executors(place: Here, wallet: Address | None) -> list[Finding]:
+async def _check_executors(place: Here, wallet: Address | None) -> list[Finding]:
     if not place.settings.executor:
         return [
             warn("executor", "none is configured", "enough for --dry-run; keeper executor deploy")

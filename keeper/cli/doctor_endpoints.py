@@ -54,17 +54,21 @@ async def endpoints(chain: Chain, probe: EndpointCheck | None = None) -> list[Fi
 
     ``probe`` also runs on each of them, before its lacks are reported.
     """
-    named = zip(_names(chain), chain.endpoint_addresses, strict=True)
+    named = zip(_list_names(chain), chain.endpoint_addresses, strict=True)
     seen = await asyncio.gather(
-        *(_looked_at(name, address, chain, probe) for name, address in named)
+        *(_check_endpoint(name, address, chain, probe) for name, address in named)
     )
     return [
-        *(finding for one in seen for finding in (*one.findings, *_beside(one, seen, chain))),
-        *_together(seen),
+        *(
+            finding
+            for one in seen
+            for finding in (*one.findings, *_compare_with_others(one, seen, chain))
+        ),
+        *_check_redundancy(seen),
     ]
 
 
-def _names(chain: Chain) -> list[str]:
+def _list_names(chain: Chain) -> list[str]:
     """Return the endpoints' display names, with position if there are several."""
     labels = [endpoint_label(address) for address in chain.endpoint_addresses]
     if len(labels) == 1:
@@ -72,7 +76,9 @@ def _names(chain: Chain) -> list[str]:
     return [f"endpoint {place} {label}" for place, label in enumerate(labels)]
 
 
-async def _looked_at(what: str, address: str, chain: Chain, probe: EndpointCheck | None) -> Seen:
+async def _check_endpoint(
+    what: str, address: str, chain: Chain, probe: EndpointCheck | None
+) -> Seen:
     """Check one endpoint. Without an answer there is a single finding."""
     place, block_seconds = endpoint(address), chain.block_time_ms / 1000
     try:
@@ -81,32 +87,32 @@ async def _looked_at(what: str, address: str, chain: Chain, probe: EndpointCheck
         ) as reader:
             head = await reader.head()
             code = await reader.code(chain.multicall, Basis(block_hash=head.hash))
-            found = [ok(what, f"chain {chain.id}, {await _client(reader)}")]
-            found += [_age(what, head, chain), *_distance(what, place)]
-            found += await _abilities(what, reader, head, chain)
-            below = await _hashes(reader, head)
+            found = [ok(what, f"chain {chain.id}, {await _fetch_client(reader)}")]
+            found += [_check_age(what, head, chain), *_check_transport(what, place)]
+            found += await _check_requests(what, reader, head, chain)
+            below = await _fetch_hashes(reader, head)
             found += [] if probe is None else await probe(what, reader)
-            found += _lacks(what, reader, found)
+            found += _report_lacks(what, reader, found)
     except KeeperError as error:
         return Seen(what=what, place=place, findings=[failed(what, error)])
     return Seen(what=what, place=place, findings=found, head=head, code=code, below=below)
 
 
-async def _client(reader: NodeReader) -> str:
+async def _fetch_client(reader: NodeReader) -> str:
     try:
         return await reader.client_version()
     except ChainError:
         return "a client that does not say its name"
 
 
-async def _hashes(reader: NodeReader, head: Head) -> Mapping[int, str]:
+async def _fetch_hashes(reader: NodeReader, head: Head) -> Mapping[int, str]:
     """Fetch the newest blocks' hashes for comparison with other endpoints."""
     numbers = range(max(0, head.number - 8), head.number)
     heads = await asyncio.gather(*(reader.head(number) for number in numbers))
     return {one.number: one.hash for one in (*heads, head)}
 
 
-def _age(what: str, head: Head, chain: Chain) -> Finding:
+def _check_age(what: str, head: Head, chain: Chain) -> Finding:
     age = int(wall()) - head.timestamp
     text = f"block {head.number} is {age} s old"
     if chain.id in LOCAL_CHAINS or age * 1000 <= MAX_HEAD_AGE_BLOCKS * chain.block_time_ms:
@@ -114,7 +120,7 @@ def _age(what: str, head: Head, chain: Chain) -> Finding:
     return warn(what, text, "is the node in sync, and this machine's clock right?")
 
 
-def _distance(what: str, place: Endpoint) -> list[Finding]:
+def _check_transport(what: str, place: Endpoint) -> list[Finding]:
     """Return whether the node is on this machine, or its connection encrypted."""
     if place.is_loopback:
         return [ok(what, "on this machine")]
@@ -124,7 +130,7 @@ def _distance(what: str, place: Endpoint) -> list[Finding]:
     return []
 
 
-async def _abilities(what: str, reader: NodeReader, head: Head, chain: Chain) -> list[Finding]:
+async def _check_requests(what: str, reader: NodeReader, head: Head, chain: Chain) -> list[Finding]:
     """Try the keeper's requests. Lacks that show are reported later."""
     basis = Basis(block_hash=head.hash)
     nothing = LogFilter(addresses=(chain.multicall,))
@@ -154,14 +160,14 @@ async def _abilities(what: str, reader: NodeReader, head: Head, chain: Chain) ->
             lambda: reader.rpc.request("eth_subscribe", "newHeads"),
             "the keeper asks for new blocks, every chain.poll_interval_ms",
         ),
-        (_FINALIZED, lambda: _finalized(reader), INSTEAD[Capability.FINALIZED]),
+        (_FINALIZED, lambda: _fetch_finalized(reader), INSTEAD[Capability.FINALIZED]),
     ]
-    found = [await _needed(what, reader, *test) for test in needed]
-    found += [await _optional(what, *test) for test in optional]
+    found = [await _check_required(what, reader, *test) for test in needed]
+    found += [await _check_optional(what, *test) for test in optional]
     return [finding for finding in found if finding is not None]
 
 
-async def _needed(what: str, reader: NodeReader, name: str, test: Test) -> Finding | None:
+async def _check_required(what: str, reader: NodeReader, name: str, test: Test) -> Finding | None:
     """Check a required read. None if it used an alternative, which is a lack."""
     try:
         await test()
@@ -171,7 +177,7 @@ async def _needed(what: str, reader: NodeReader, name: str, test: Test) -> Findi
     return None if _CAPABILITIES.get(name, name) in lacks else ok(what, name)
 
 
-async def _optional(what: str, name: str, test: Test, instead: str) -> Finding:
+async def _check_optional(what: str, name: str, test: Test, instead: str) -> Finding:
     """Check an optional read."""
     try:
         await test()
@@ -180,28 +186,28 @@ async def _optional(what: str, name: str, test: Test, instead: str) -> Finding:
     return ok(what, name)
 
 
-def _lacks(what: str, reader: NodeReader, found: Sequence[Finding]) -> list[Finding]:
+def _report_lacks(what: str, reader: NodeReader, found: Sequence[Finding]) -> list[Finding]:
     """Report an endpoint's lacks that have no finding yet."""
     named = {finding.detail.partition(" does not work")[0] for finding in found if finding.fix}
     lines = {_CAPABILITIES.get(name, name) for name in named}
     return [
-        warn(what, _lack(lack), lack.instead)
+        warn(what, _describe_lack(lack), lack.instead)
         for lack in reader.rpc.capabilities.lacks()
         if lack.capability not in lines
     ]
 
 
-def _lack(lack: Lack) -> str:
+def _describe_lack(lack: Lack) -> str:
     most = f", {lack.limit} at most" if lack.limit else ""
     return f"does without {lack.capability}{most}: refused ({lack.reason})"
 
 
-async def _finalized(reader: NodeReader) -> None:
+async def _fetch_finalized(reader: NodeReader) -> None:
     if await reader.finalized() is None:
         raise ChainError("no finalized block")
 
 
-def _beside(one: Seen, seen: Sequence[Seen], chain: Chain) -> list[Finding]:
+def _compare_with_others(one: Seen, seen: Sequence[Seen], chain: Chain) -> list[Finding]:
     """Compare one endpoint with the others by height, blocks and a contract's code."""
     others = [each for each in seen if each is not one and each.head is not None]
     if one.head is None or not others:
@@ -229,7 +235,7 @@ def _beside(one: Seen, seen: Sequence[Seen], chain: Chain) -> list[Finding]:
     return found
 
 
-def _together(seen: Sequence[Seen]) -> list[Finding]:
+def _check_redundancy(seen: Sequence[Seen]) -> list[Finding]:
     """Return whether one failure, or one provider's mistake, affects all endpoints."""
     what = "endpoints"
     if len(seen) == 1:

@@ -31,18 +31,18 @@ def findings_of(name: str, probe: Probe) -> list[Finding]:
     stopping = probe.stopping
     if stopping is not None:
         reason = f"does not act on this node, because {stopping.reason}"
-        found = [fail(name, f"{reason} ({_seen(probe)})", stopping.cure)]
+        found = [fail(name, f"{reason} ({_format_seen(probe)})", stopping.cure)]
     else:
         slowest = f"{probe.slowest * 1000:.0f} ms for the slowest"
-        found = [ok(name, f"acts on this node ({_seen(probe)}, {slowest})")]
+        found = [ok(name, f"acts on this node ({_format_seen(probe)}, {slowest})")]
     return found + [
-        warn(name, f"{fault.reason} at {count} of {_seen(probe)}", fault.cure)
+        warn(name, f"{fault.reason} at {count} of {_format_seen(probe)}", fault.cure)
         for fault, count in probe.failures
         if stopping is None
     ]
 
 
-def _seen(probe: Probe) -> str:
+def _format_seen(probe: Probe) -> str:
     """Return the number of blocks seen, and the time if some did not arrive."""
     if probe.seen >= probe.asked:
         return f"{probe.seen} blocks"

@@ -24,13 +24,13 @@ _PLACES: Final = 8
 
 
 @dataclass(slots=True)
-class _Printed:
+class _PrintCount:
     """Number of documents printed in this run of the command line."""
 
     count: int = 0
 
 
-_PRINTED: Final = _Printed()
+_PRINTED: Final = _PrintCount()
 
 
 def schema_name(name: str) -> str:
@@ -64,7 +64,7 @@ def with_dollars(document: Document) -> dict[str, Any]:
     """Add ``x_usd`` in dollars next to each ``x_usd_e8`` of a document."""
     found = dict[str, Any]()
     for name, value in document.items():
-        found[name] = value if name == RAW else _inside(value)
+        found[name] = value if name == RAW else _add_dollars_inside(value)
         if name.endswith(_E8):
             found[name.removesuffix("_e8")] = dollars(value)
     return found
@@ -80,11 +80,11 @@ def dollars(usd_e8: object) -> str | None:
     return f"{sign}{whole}" + (f".{fraction}" if fraction else "")
 
 
-def _inside(value: object) -> object:
+def _add_dollars_inside(value: object) -> object:
     if isinstance(value, Mapping):
         return with_dollars(value)
     if isinstance(value, list | tuple):
-        return [_inside(one) for one in value]
+        return [_add_dollars_inside(one) for one in value]
     return value
 
 

@@ -65,9 +65,13 @@ def deploy(
     """Deploy an executor for the configured markets and venues."""
     known = load(config, overrides(override))
     wanted = loaded(f"{_DEPLOY}:Deployment")(
-        owner=_address(owner, "--owner"),
-        receiver=_address(receiver, "--receiver"),
-        operators=[address for text in operator or () if (address := _address(text, "--operator"))],
+        owner=_parse_address_option(owner, "--owner"),
+        receiver=_parse_address_option(receiver, "--receiver"),
+        operators=[
+            address
+            for text in operator or ()
+            if (address := _parse_address_option(text, "--operator"))
+        ],
         storage_build=storage_build,
         min_sale_bps=min_sale_bps,
         init_journal=init_journal,
@@ -93,7 +97,7 @@ def check(
     """Check code, roles, allow-lists, balances and allowances of an executor."""
     settings = load(config, overrides(override)).settings
     report(
-        asyncio.run(loaded(f"{_WORK}:checked")(settings, _configured(settings, name))),
+        asyncio.run(loaded(f"{_WORK}:checked")(settings, _find_configured(settings, name))),
         as_json=as_json,
     )
 
@@ -118,9 +122,9 @@ def sweep(
     sent = asyncio.run(
         loaded(f"{_WORK}:swept")(
             settings,
-            _configured(settings, name),
-            _address(to, "--to"),
-            [one for text in token or () if (one := _address(text, "--token"))],
+            _find_configured(settings, name),
+            _parse_address_option(to, "--to"),
+            [one for text in token or () if (one := _parse_address_option(text, "--token"))],
         )
     )
     if as_json:
@@ -132,7 +136,7 @@ def sweep(
         print_line("nothing lies in the executor")
 
 
-def _configured(settings: Settings, name: str | None) -> Address:
+def _find_configured(settings: Settings, name: str | None) -> Address:
     """Return the named executor's address, or the first one's."""
     known = {one.name: one.address for one in settings.executor}
     if not known:
@@ -142,7 +146,7 @@ def _configured(settings: Settings, name: str | None) -> Address:
     return known[name] if name is not None else next(iter(known.values()))
 
 
-def _address(text: str | None, option: str) -> Address | None:
+def _parse_address_option(text: str | None, option: str) -> Address | None:
     """Parse an option's address, as strictly as the settings' ones."""
     if text is None:
         return None

@@ -24,7 +24,7 @@ class Roles:
     operators: tuple[Address, ...]
 
 
-def _name(*, storage_build: bool) -> str:
+def _get_artifact_name(*, storage_build: bool) -> str:
     return contract.ARTIFACT_STORAGE if storage_build else contract.ARTIFACT
 
 
@@ -44,7 +44,7 @@ async def creation_code(
         wrapped_native=await here.wrapped_native(),
         max_builder_share_bps=here.settings.policy.builder_share_bps,
         min_sale_bps=min_sale_bps,
-        artifact=_name(storage_build=storage_build),
+        artifact=_get_artifact_name(storage_build=storage_build),
     )
 
 
@@ -94,14 +94,14 @@ async def role_findings(here: Here, executor: Address, wallet: Address | None) -
     """Check owner, receiver, and whether the wallet may liquidate."""
     names = ["owner()", "pendingOwner()", "receiver()", "paused()"]
     owner, pending, receiver, paused = await _read(here, executor, names)
-    found = [_owner_finding(address_at(owner.data, 0), wallet)]
+    found = [_check_owner(address_at(owner.data, 0), wallet)]
     if address_at(pending.data, 0) != NOBODY:
         found.append(warn("executor owner", f"offered to {address_at(pending.data, 0)}"))
-    found.append(_receiver_finding(address_at(receiver.data, 0), executor, wallet))
+    found.append(_check_receiver(address_at(receiver.data, 0), executor, wallet))
     if word(paused.data, 0):
         found.append(fail("executor", "is paused", "the owner calls setPaused(false)"))
     if wallet is not None:
-        allowed = await _allowed(here, executor, "isOperator(address)", [wallet])
+        allowed = await _fetch_allowed(here, executor, "isOperator(address)", [wallet])
         found.append(
             ok("executor operator", f"{wallet} may liquidate")
             if allowed == [True]
@@ -114,7 +114,7 @@ async def role_findings(here: Here, executor: Address, wallet: Address | None) -
     return found
 
 
-def _owner_finding(owner: Address, wallet: Address | None) -> Finding:
+def _check_owner(owner: Address, wallet: Address | None) -> Finding:
     if owner == wallet:
         return warn(
             "executor owner", f"is the hot key {owner}", "transferOwnership to a cold account"
@@ -122,7 +122,7 @@ def _owner_finding(owner: Address, wallet: Address | None) -> Finding:
     return ok("executor owner", owner)
 
 
-def _receiver_finding(receiver: Address, executor: Address, wallet: Address | None) -> Finding:
+def _check_receiver(receiver: Address, executor: Address, wallet: Address | None) -> Finding:
     if receiver == executor:
         return fail("executor receiver", "is the executor itself", "the owner calls setReceiver")
     if receiver == wallet:
@@ -140,7 +140,7 @@ async def allow_list_findings(here: Here, executor: Address) -> list[Finding]:
         ("isFactory(address)", "setFactory", targets.factories),
     ):
         for target, allowed in zip(
-            addresses, await _allowed(here, executor, function, addresses), strict=True
+            addresses, await _fetch_allowed(here, executor, function, addresses), strict=True
         ):
             what = f"executor {function.partition('(')[0].removeprefix('is')}"
             found.append(
@@ -158,7 +158,7 @@ async def left_over(here: Here, executor: Address) -> dict[Address, int]:
     tokens = await market_tokens(here)
     calls = [Call(target=token, data=calldata("balanceOf(address)", executor)) for token in tokens]
     amounts = await here.reader.aggregate(calls, here.basis)
-    held = {token: _word(result) for token, result in zip(tokens, amounts, strict=True)}
+    held = {token: _read_word(result) for token, result in zip(tokens, amounts, strict=True)}
     held[NOBODY] = await here.reader.balance(executor, here.basis)
     return {token: amount for token, amount in held.items() if amount}
 
@@ -172,7 +172,7 @@ async def allowances(here: Here, executor: Address) -> list[tuple[Address, Addre
         for token, lender in pairs
     ]
     results = await here.reader.aggregate(calls, here.basis)
-    return [pair for pair, result in zip(pairs, results, strict=True) if _word(result)]
+    return [pair for pair, result in zip(pairs, results, strict=True) if _read_word(result)]
 
 
 async def market_tokens(here: Here) -> list[Address]:
@@ -203,13 +203,13 @@ async def _read(here: Here, executor: Address, functions: Sequence[str]) -> list
     return await here.reader.aggregate(calls, here.basis)
 
 
-async def _allowed(
+async def _fetch_allowed(
     here: Here, executor: Address, function: str, addresses: Sequence[Address]
 ) -> list[bool]:
     calls = [Call(target=executor, data=calldata(function, one)) for one in addresses]
     results = await here.reader.aggregate(calls, here.basis)
-    return [bool(_word(result)) for result in results]
+    return [bool(_read_word(result)) for result in results]
 
 
-def _word(result: CallResult) -> int:
+def _read_word(result: CallResult) -> int:
     return word(result.data, 0) if result.success and result.data else 0

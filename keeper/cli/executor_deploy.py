@@ -83,7 +83,7 @@ async def deploy_executor(settings: Settings, wanted: Deployment) -> Address:
         cost = await _estimate_cost(place, deployer, code)
         _show_terms(deployer, roles, cost, settings.chain.id)
         if not (local or wanted.assume_yes):
-            await _ask()
+            await _confirm_cost()
         operates = deployer in roles.operators
         async with owner_account(
             key, place, operates=operates, init_journal=wanted.init_journal
@@ -95,7 +95,7 @@ async def deploy_executor(settings: Settings, wanted: Deployment) -> Address:
         finding = await contract.code_finding(after, receipt.contract)
         if finding.level is not Level.OK:
             raise EnvironmentFault(finding.detail, hint="do not use this contract")
-        _hand_over(receipt.contract, wanted.write_to)
+        _write_settings(receipt.contract, wanted.write_to)
         return receipt.contract
 
 
@@ -145,7 +145,8 @@ async def _estimate_cost(place: Here, deployer: Address, code: bytes) -> tuple[G
 def _show_terms(deployer: Address, roles: Roles, cost: tuple[Gas, Wei], chain_id: int) -> None:
     gas, price = cost
     print_note(
-        f"deploys from {deployer} on chain {chain_id}: {gas} gas, about {_ether(gas * price)} ETH"
+        f"deploys from {deployer} on chain {chain_id}: {gas} gas,"
+        f" about {_format_ether_ceil(gas * price)} ETH"
     )
     print_note(f"  owner     {roles.owner}")
     print_note(f"  receiver  {roles.receiver}")
@@ -154,7 +155,7 @@ def _show_terms(deployer: Address, roles: Roles, cost: tuple[Gas, Wei], chain_id
         print_note("  the deploying key is owner or receiver: it must not be the hot key")
 
 
-async def _ask() -> None:
+async def _confirm_cost() -> None:
     """Ask for consent to the cost."""
     if not sys.stdin.isatty():
         raise ConfigError(
@@ -167,7 +168,7 @@ async def _ask() -> None:
         raise ConfigError("not deployed", hint="answer y, or pass --yes")
 
 
-def _hand_over(address: Address, file: Path | None) -> None:
+def _write_settings(address: Address, file: Path | None) -> None:
     """Print the settings' lines of a new executor, and write them if requested."""
     lines = f'[[executor]]\naddress = "{address}"\n'
     if file is None:
@@ -182,7 +183,7 @@ def _hand_over(address: Address, file: Path | None) -> None:
     print_note(f"wrote [[executor]] to {file}")
 
 
-def _ether(wei: int) -> str:
+def _format_ether_ceil(wei: int) -> str:
     """Return an amount in ether with six decimals, rounded up."""
     micro = -(-wei * 10**6 // WAD)
     return f"{micro // 10**6}.{micro % 10**6:06d}"

@@ -16,7 +16,7 @@ from keeper.execution.signer import checked_key
 
 async def checked(settings: Settings, executor: Address) -> list[Finding]:
     """Return all findings about a deployed executor."""
-    wallet = _wallet_address(settings)
+    wallet = _find_wallet_address(settings)
     async with here(settings) as place:
         for market in place.session.markets:
             await market.discover(place.head)
@@ -39,7 +39,7 @@ async def findings(place: Here, executor: Address, wallet: Address | None) -> li
         if not held
         else warn(
             "executor balances",
-            ", ".join(f"{amount} of {_named(token)}" for token, amount in held.items()),
+            ", ".join(f"{amount} of {_format_token(token)}" for token, amount in held.items()),
             "keeper executor sweep",
         ),
         ok("executor allowances", "none")
@@ -74,12 +74,12 @@ async def swept(
             return []
         async with owner_account(key, place) as account:
             return [
-                await _rescued(account, executor, token, amount, target)
+                await _send_token(account, executor, token, amount, target)
                 for token, amount in wanted.items()
             ]
 
 
-async def _rescued(
+async def _send_token(
     account: OwnerAccount, executor: Address, token: Address, amount: int, target: Address
 ) -> dict[str, str]:
     data = calldata("rescue(address,address,uint256)", token, target, amount)
@@ -92,11 +92,11 @@ async def _rescued(
     }
 
 
-def _wallet_address(settings: Settings) -> Address | None:
+def _find_wallet_address(settings: Settings) -> Address | None:
     if settings.wallet.private_key is None and settings.wallet.keystore is None:
         return None
     return checked_key(wallet_key(settings.wallet), settings.chain.id)
 
 
-def _named(token: Address) -> str:
+def _format_token(token: Address) -> str:
     return "the native coin" if token == NOBODY else token

@@ -67,7 +67,7 @@ def command(
             path, account.strip(), number, thresholds(settings)
         )
     else:
-        stories = _asked(settings, account.strip(), named, path, quiet=as_json)
+        stories = _build_stories(settings, account.strip(), named, path, quiet=as_json)
     when = learn_as_of(path) if recorded else None
     if as_json:
         document_ = {"stories": [document(one) for one in stories]}
@@ -79,12 +79,12 @@ def command(
         print_line(f"the record: {when.line}")
 
 
-def _asked(
+def _build_stories(
     settings: Settings, wanted: str, block: BlockName, path: Path, *, quiet: bool
 ) -> list[Story]:
     """Build the stories from the node. If it lacks the state, the error has a remedy."""
     try:
-        return asyncio.run(_told(settings, wanted, block, path, quiet=quiet))
+        return asyncio.run(_fetch_stories(settings, wanted, block, path, quiet=quiet))
     except ChainError as error:
         if block is None:
             raise
@@ -93,7 +93,7 @@ def _asked(
         ) from None
 
 
-async def _told(
+async def _fetch_stories(
     settings: Settings, wanted: str, block: BlockName, path: Path, *, quiet: bool
 ) -> list[Story]:
     async with opened(settings) as session:
@@ -102,14 +102,14 @@ async def _told(
             head, snapshots = await session.at(block, tell)
         for line in uncovered_lines(session.follower.coverage):
             print_note(line)
-        account = _resolved(wanted, snapshots, path)
+        account = _find_account(wanted, snapshots, path)
         margin = settings.margin(both_clocks=settings.chain.id not in LOCAL_CHAINS)
         policy = await policy_of(margin, remembered(path), head, snapshots, account)
         decided = await explained(
             session, head, snapshots, account, restraint=policy.restraint, operators=operators
         )
         past = past_of(path, account, head.number)
-        quoted = [await _quoted(session, one, head) for one in decided.decisions]
+        quoted = [await _fetch_quote(session, one, head) for one in decided.decisions]
         return [
             Story(
                 head=head,
@@ -130,7 +130,7 @@ async def _told(
         ]
 
 
-async def _quoted(session: Session, decision: Decision, head: Head) -> TokenUnits | None:
+async def _fetch_quote(session: Session, decision: Decision, head: Head) -> TokenUnits | None:
     """Fetch the proceeds of the whole sale from the venue's own quoter."""
     if not isinstance(decision, Liquidate) or not decision.plan.route.hops:
         return None
@@ -143,7 +143,7 @@ async def _quoted(session: Session, decision: Decision, head: Head) -> TokenUnit
     return None
 
 
-def _resolved(wanted: str, snapshots: Sequence[MarketSnapshot], path: Path) -> Address:
+def _find_account(wanted: str, snapshots: Sequence[MarketSnapshot], path: Path) -> Address:
     """Find the account by its address or the beginning of one.
 
     A liquidated account has no debt any more. If no debtor's address begins so, the record's

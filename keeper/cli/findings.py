@@ -67,16 +67,16 @@ def report(findings: Sequence[Finding], *, as_json: bool) -> None:
     """Print the findings and end with exit code 3 if any is a failure."""
     bad = [one for one in findings if one.level is Level.FAIL]
     if as_json:
-        print_json({"ok": not bad, "checks": [_document(one) for one in findings]}, "checks")
+        print_json({"ok": not bad, "checks": [_build_document(one) for one in findings]}, "checks")
     else:
         console = Console(width=PIPED_WIDTH, highlight=False, markup=False, emoji=False)
         for one in findings:
-            console.print(_line(one), soft_wrap=True)
+            console.print(_format_line(one), soft_wrap=True)
     if bad:
         raise typer.Exit(FAILED_EXIT)
 
 
-def _document(one: Finding) -> dict[str, object]:
+def _build_document(one: Finding) -> dict[str, object]:
     figures = {"figures": dict(one.figures)} if one.figures else {}
     return figures | {
         "level": one.level.value,
@@ -86,7 +86,7 @@ def _document(one: Finding) -> dict[str, object]:
     }
 
 
-def _line(one: Finding) -> Text:
+def _format_line(one: Finding) -> Text:
     line = Text(f"{one.level.value:<4}", style=_STYLES[one.level])
     line.append(f"  {one.what}: {one_line(one.detail)}", style="default")
     if one.fix and one.level is not Level.OK:

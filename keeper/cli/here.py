@@ -107,7 +107,7 @@ def password(file: Path | None, *, confirm: bool = False) -> str:
         ConfigError: the file is unreadable, other users may read it, or stdin is not a terminal.
     """
     if file is not None:
-        return _from_file(file)
+        return _read_password_file(file)
     if not sys.stdin.isatty():
         raise ConfigError(
             "the password cannot be asked for: stdin is not a terminal", hint="use --password-file"
@@ -118,7 +118,7 @@ def password(file: Path | None, *, confirm: bool = False) -> str:
     return typed
 
 
-def _from_file(file: Path) -> str:
+def _read_password_file(file: Path) -> str:
     try:
         mode, text = file.stat().st_mode, file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):

@@ -49,21 +49,21 @@ def command(
     for path in (settings, secrets):
         if path.exists() and not force:
             raise ConfigError(f"{path} exists", hint="name another folder, or overwrite: --force")
-    text = _template("keeper.example.toml")
-    providers, deployments = _addresses("--aave", aave), _addresses("--morpho", morpho)
+    text = _read_template("keeper.example.toml")
+    providers, deployments = _parse_addresses("--aave", aave), _parse_addresses("--morpho", morpho)
     if endpoint is not None:
-        chain_id, markets = asyncio.run(_asked(endpoint, providers, deployments))
-        text = _with_markets(_filled(text, endpoint, chain_id), markets)
+        chain_id, markets = asyncio.run(_fetch_markets(endpoint, providers, deployments))
+        text = _insert_markets(_fill_template(text, endpoint, chain_id), markets)
     elif providers or deployments:
         raise ConfigError("--aave and --morpho need a node", hint="name one: --endpoint wss://...")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _write(settings, text)
-    _write(secrets, _template(".env.example"))
+    _write(secrets, _read_template(".env.example"))
     print_line(f"{settings}: set the addresses in it, then run `keeper doctor`")
     print_line(f"{secrets}: for secrets; only you can read it")
 
 
-def _addresses(option: str, given: Sequence[str] | None) -> list[Address]:
+def _parse_addresses(option: str, given: Sequence[str] | None) -> list[Address]:
     """Parse an option's addresses. ConfigError if one is invalid."""
     found = list[Address]()
     for text in given or ():
@@ -74,7 +74,7 @@ def _addresses(option: str, given: Sequence[str] | None) -> list[Address]:
     return found
 
 
-async def _asked(
+async def _fetch_markets(
     endpoint: str, providers: Sequence[Address], deployments: Sequence[Address]
 ) -> tuple[int, list[FoundMarket]]:
     """Return the chain's id and the markets, with the first blocks that can be found."""
@@ -86,7 +86,7 @@ async def _asked(
         return chain_id, await find_markets(reader, providers, deployments)
 
 
-def _with_markets(text: str, markets: Sequence[FoundMarket]) -> str:
+def _insert_markets(text: str, markets: Sequence[FoundMarket]) -> str:
     """Replace the example's markets in the settings by these."""
     if not markets:
         return text
@@ -96,7 +96,7 @@ def _with_markets(text: str, markets: Sequence[FoundMarket]) -> str:
     return text[:start] + market_sections(markets) + "\n" + text[end:]
 
 
-def _template(name: str) -> str:
+def _read_template(name: str) -> str:
     """Read one of the packed example files."""
     try:
         return packed_file(name).read_text(encoding="utf-8")
@@ -106,7 +106,7 @@ def _template(name: str) -> str:
         ) from None
 
 
-def _filled(text: str, endpoint: str, chain_id: int) -> str:
+def _fill_template(text: str, endpoint: str, chain_id: int) -> str:
     """Fill the chain and the endpoint, which may hold a key, into the template."""
     lines = []
     for line in text.splitlines():

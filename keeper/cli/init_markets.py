@@ -64,10 +64,10 @@ async def find_markets(
 
 def market_sections(markets: Sequence[FoundMarket]) -> str:
     """Format the markets as sections of the settings."""
-    return "\n".join(_section(market) for market in markets)
+    return "\n".join(_format_section(market) for market in markets)
 
 
-def _section(market: FoundMarket) -> str:
+def _format_section(market: FoundMarket) -> str:
     block, reason = market.creation.block, market.creation.reason
     is_aave = market.protocol == "aave_v3"
     name = "addresses_provider" if is_aave else "morpho"

@@ -30,7 +30,7 @@ def made(file: Path, password_file: Path | None) -> Address:
 def imported(file: Path, password_file: Path | None, key_file: Path | None) -> Address:
     """Store a given key in ``file``, return its address."""
     _refuse_existing(file)
-    key = _given_key(key_file)
+    key = _read_key(key_file)
     return keystore.store(file, key, password(password_file, confirm=True))
 
 
@@ -40,7 +40,7 @@ def _refuse_existing(file: Path) -> None:
         raise ConfigError(f"{file} exists already", hint="choose another file")
 
 
-def _given_key(key_file: Path | None) -> bytes:
+def _read_key(key_file: Path | None) -> bytes:
     if key_file is not None:
         text = password(key_file)
     elif sys.stdin.isatty():
@@ -67,7 +67,11 @@ async def checked(settings: Settings) -> list[Finding]:
 async def findings(place: Here, key: bytes) -> list[Finding]:
     """Return the chain's findings on the hot key's account."""
     address = checked_key(key)
-    found = [ok("key", str(address)), _stored(place.settings), _known(place.settings, key)]
+    found = [
+        ok("key", str(address)),
+        _check_storage(place.settings),
+        _check_origin(place.settings, key),
+    ]
     code = await place.reader.code(address, place.basis)
     if code.startswith(DELEGATION):
         target = f"0x{code[len(DELEGATION) :].hex()}"
@@ -78,7 +82,7 @@ async def findings(place: Here, key: bytes) -> list[Finding]:
         found.append(ok("key code", "none, and no delegation"))
     latest = await place.reader.transaction_count(address)
     pending = await fetch_pending_nonce(place.reader, address)
-    found.append(_nonce(latest, pending))
+    found.append(_check_nonce(latest, pending))
     balance = await place.reader.balance(address, place.basis)
     found.append(
         ok("key balance", f"{balance} wei")
@@ -88,7 +92,7 @@ async def findings(place: Here, key: bytes) -> list[Finding]:
     return found
 
 
-def _nonce(latest: int, pending: int | None) -> Finding:
+def _check_nonce(latest: int, pending: int | None) -> Finding:
     """Report the nonce and pending transactions."""
     if pending is None:
         text = f"{latest}; no endpoint tells what waits: use of the key by others shows when mined"
@@ -98,13 +102,13 @@ def _nonce(latest: int, pending: int | None) -> Finding:
     return warn("key nonce", f"{latest}, and {pending - latest} waiting", "keeper tx list")
 
 
-def _stored(settings: Settings) -> Finding:
+def _check_storage(settings: Settings) -> Finding:
     if settings.wallet.private_key is not None:
         return warn("key storage", "is in the environment", "keeper key import, wallet.keystore")
     return ok("key storage", f"keystore {settings.wallet.keystore}")
 
 
-def _known(settings: Settings, key: bytes) -> Finding:
+def _check_origin(settings: Settings, key: bytes) -> Finding:
     try:
         checked_key(key, settings.chain.id)
     except ConfigError as error:

@@ -116,7 +116,7 @@ def command_named(name: str) -> TyperCommand | TyperGroup:
         single.command()(target)
         target = single
     elif not target.registered_callback:
-        target.callback()(_group)
+        target.callback()(_keep_group)
     target._add_completion = False  # noqa: SLF001 (the root has it; typer offers no setter)
     target.rich_markup_mode = None
     command = typer.main.get_command(target)
@@ -128,7 +128,7 @@ def command_named(name: str) -> TyperCommand | TyperGroup:
     return command
 
 
-def _group() -> None:
+def _keep_group() -> None:
     """Keep a group with a single command as a group."""
 
 
@@ -139,20 +139,20 @@ def _accept_debug(command: TyperCommand | TyperGroup) -> None:
             if isinstance(child, TyperCommand | TyperGroup):
                 _accept_debug(child)
         return
-    command.params.extend(_debug_command().params)
+    command.params.extend(_build_debug_command().params)
 
 
-def _debug_command() -> TyperCommand:
+def _build_debug_command() -> TyperCommand:
     """Build a command with ``--debug`` as its only parameter."""
     carrier = typer.Typer(add_completion=False)
-    carrier.command()(_debug_carrier)
+    carrier.command()(_hold_debug_option)
     command = typer.main.get_command(carrier)
     if not isinstance(command, TyperCommand):
         raise TypeError(type(command).__name__)
     return command
 
 
-def _debug_carrier(
+def _hold_debug_option(
     *,
     debug: Annotated[
         bool,

@@ -45,7 +45,7 @@ def try_(
 ) -> None:
     """Send a test message through every channel. Exit code 3 if one fails."""
     settings = config.load(config_file).settings
-    results = asyncio.run(_tested(settings, channel))
+    results = asyncio.run(_test_channels(settings, channel))
     if as_json:
         tried = [{"channel": k, "ok": not v, "reason": v} for k, v in results.items()]
         print_json({"channels": tried}, "notify-test")
@@ -65,11 +65,11 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """List messages, newest first, with state and error."""
-    path = _file(config_file, mode)
+    path = _find_file(config_file, mode)
     found, newest = read_record(path, lambda one: (outbox.listed(one, limit), pulse(one)))
     when = as_of(path, newest)
     if as_json:
-        document = {"messages": [_document(one) for one in found], "as_of": when.document}
+        document = {"messages": [_build_document(one) for one in found], "as_of": when.document}
         print_json(document, "notify-list")
         return
     print_table(
@@ -78,7 +78,7 @@ def list_(
             [
                 str(one.state),
                 one.channel,
-                _moment(one.created_at),
+                _format_time(one.created_at),
                 str(one.attempts),
                 one.message.title,
                 one.last_error,
@@ -94,7 +94,7 @@ def retry(
     config_file: ConfigOption = None, *, mode: ModeOption = MODES[0], as_json: JsonOption = False
 ) -> None:
     """Try messages that were given up again, by the running or the next keeper."""
-    path = _existing(_file(config_file, mode))
+    path = _check_existing(_find_file(config_file, mode))
     opened = database.opened(path)
     try:
         revived = opened.write_now(outbox.revive, int(wall()))
@@ -117,11 +117,11 @@ def subscriptions(config_file: ConfigOption = None, *, as_json: JsonOption = Fal
     if as_json:
         print_json(found.model_dump(mode="json"), "notify-subscriptions")
         return
-    for line in _told(found):
+    for line in _format_subscriptions(found):
         print_line(line)
 
 
-def _told(found: Subscriptions) -> list[str]:
+def _format_subscriptions(found: Subscriptions) -> list[str]:
     if not found.subscription:
         return ["nobody is told of anything: there is no [[notify.channel]]"]
     return [
@@ -134,7 +134,7 @@ def _told(found: Subscriptions) -> list[str]:
     ]
 
 
-async def _tested(settings: Settings, only: str | None) -> dict[str, str]:
+async def _test_channels(settings: Settings, only: str | None) -> dict[str, str]:
     """Return each channel's error. Empty if it works."""
     wanted = [one for one in settings.notify.channel if only in (None, one.name)]
     if not wanted:
@@ -149,7 +149,7 @@ async def _tested(settings: Settings, only: str | None) -> dict[str, str]:
         stamp = f"keeper-test-{wall():.0f}"
         try:
             async with asyncio.timeout(settings.notify.timeout_seconds):
-                await channel.tell(_test_message(stamp))
+                await channel.tell(_build_test_message(stamp))
             found[one.name] = ""
         except NotTold as error:
             found[one.name] = str(error)
@@ -160,7 +160,7 @@ async def _tested(settings: Settings, only: str | None) -> dict[str, str]:
     return found
 
 
-def _test_message(key: str) -> Message:
+def _build_test_message(key: str) -> Message:
     return Message(
         key=key,
         severity=Severity.INFO,
@@ -172,18 +172,18 @@ def _test_message(key: str) -> Message:
     )
 
 
-def _file(config_file: Path | None, mode: str) -> Path:
+def _find_file(config_file: Path | None, mode: str) -> Path:
     if mode not in MODES:
         raise ConfigError(f"{mode!r} is not a mode", hint=f"modes: {', '.join(MODES)}")
     return file_of(config.load(config_file).settings.journal.path, mode)
 
 
-def _existing(path: Path) -> Path:
+def _check_existing(path: Path) -> Path:
     database.reader(path).dispose()
     return path
 
 
-def _document(one: Outgoing) -> dict[str, object]:
+def _build_document(one: Outgoing) -> dict[str, object]:
     return {
         "state": str(one.state),
         "channel": one.channel,
@@ -197,5 +197,5 @@ def _document(one: Outgoing) -> dict[str, object]:
     }
 
 
-def _moment(seconds: int) -> str:
+def _format_time(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, tz=UTC).strftime("%Y-%m-%d %H:%M:%S")

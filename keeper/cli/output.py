@@ -43,7 +43,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
     On a terminal that is too narrow for the rows, each row becomes a block of lines (``column:
     value``), so that no address is cut or broken.
     """
-    cells = [[_cell(cell) for cell in row] for row in rows]
+    cells = [[_to_cell(cell) for cell in row] for row in rows]
     widths = [
         max([len(name), *(row[index].cell_len for row in cells)])
         for index, name in enumerate(columns)
@@ -70,10 +70,10 @@ def print_pairs(pairs: Mapping[str, Cell]) -> None:
     console = Console(width=PIPED_WIDTH, highlight=False, markup=False, emoji=False)
     longest = max((len(name) for name in pairs), default=0)
     for name, value in pairs.items():
-        console.print(Text(f"{name:<{longest}}  ") + _cell(value), soft_wrap=True)
+        console.print(Text(f"{name:<{longest}}  ") + _to_cell(value), soft_wrap=True)
 
 
-def _cell(value: Cell) -> Text:
+def _to_cell(value: Cell) -> Text:
     return value if isinstance(value, Text) else Text(one_line(value))
 
 

@@ -59,11 +59,13 @@ async def overdue(session: Session, head: Head, rows: Sequence[Row], seconds: in
     keeper was restarted), it counts from then.
     """
     unhealthy = [row for row in rows if row.health.liquidatable]
-    past = _past(session.settings, {row.health.account for row in unhealthy})
+    past = _read_decisions(session.settings, {row.health.account for row in unhealthy})
     refused = [
         (
             row,
-            _refusals([one for one in past[row.health.account] if one.market == row.health.market]),
+            _list_skips(
+                [one for one in past[row.health.account] if one.market == row.health.market]
+            ),
         )
         for row in unhealthy
     ]
@@ -83,7 +85,7 @@ async def overdue(session: Session, head: Head, rows: Sequence[Row], seconds: in
     return [one for one in made if one.seconds is None or one.seconds > seconds]
 
 
-def _refusals(past: Sequence[StoredDecision]) -> list[StoredDecision]:
+def _list_skips(past: Sequence[StoredDecision]) -> list[StoredDecision]:
     """Return the latest consecutive skips, oldest first."""
     found: list[StoredDecision] = []
     for one in past:
@@ -98,9 +100,11 @@ def _refusals(past: Sequence[StoredDecision]) -> list[StoredDecision]:
     return found
 
 
-def _past(settings: Settings, accounts: set[Address]) -> dict[Address, list[StoredDecision]]:
+def _read_decisions(
+    settings: Settings, accounts: set[Address]
+) -> dict[Address, list[StoredDecision]]:
     """Read the recorded decisions about these accounts. Empty without a journal."""
-    path = _journal(settings.journal.path)
+    path = _find_journal(settings.journal.path)
     if path is None:
         return {one: [] for one in accounts}
     engine = database.reader(path)
@@ -114,7 +118,7 @@ def _past(settings: Settings, accounts: set[Address]) -> dict[Address, list[Stor
         engine.dispose()
 
 
-def _journal(path: Path) -> Path | None:
+def _find_journal(path: Path) -> Path | None:
     """Return the live run's journal, else the dry run's, else None."""
     dry = path.with_name(f"{path.stem}.dry-run{path.suffix}")
     return next((one for one in (path, dry) if one.exists() and one.stat().st_size), None)

@@ -89,18 +89,18 @@ async def owner_account(
     """
     signer = LocalSigner(key, here.settings.chain.id)
     fees = FeeOracle(NodeFees(rpc=here.reader.rpc), signer.chain_id, fee_policy(here.settings))
-    journal = await _journal(signer, here, operates=operates, init=init_journal)
+    journal = await _open_journal(signer, here, operates=operates, init=init_journal)
     if journal is None:
-        yield OwnerAccount(signer.address, here, _Directly(signer, fees, here))
+        yield OwnerAccount(signer.address, here, _DirectRoute(signer, fees, here))
         return
     try:
         submitter = await live_submitter(here.session, signer, fees, journal, lambda _: None)
-        yield OwnerAccount(signer.address, here, _Recorded(submitter, here))
+        yield OwnerAccount(signer.address, here, _JournaledRoute(submitter, here))
     finally:
         journal.close()
 
 
-async def _journal(
+async def _open_journal(
     signer: LocalSigner, here: Here, *, operates: bool, init: bool
 ) -> Journal | None:
     """Open the key's journal, created if necessary. None if it needs none."""
@@ -116,7 +116,7 @@ async def _journal(
     )
 
 
-class _Recorded:
+class _JournaledRoute:
     """Route through the journal, as a running node sends."""
 
     def __init__(self, submitter: NodeSubmitter, here: Here) -> None:
@@ -129,13 +129,13 @@ class _Recorded:
         ordered = await self._submitter.order(to, data, gas, head)
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                return await self._included(ordered.nonce)
+                return await self._wait_for_inclusion(ordered.nonce)
         except TimeoutError:
-            raise _unknown(
+            raise _build_unknown_error(
                 ordered.newest.hash, "the journal has it: `keeper run` goes on"
             ) from None
 
-    async def _included(self, nonce: int) -> Receipt:
+    async def _wait_for_inclusion(self, nonce: int) -> Receipt:
         seen = ""
         while True:
             head = await self._here.reader.head()
@@ -149,7 +149,7 @@ class _Recorded:
             await asyncio.sleep(POLL_SECONDS)
 
 
-class _Directly:
+class _DirectRoute:
     """Direct route with the node's nonce, for an account that no node signs with."""
 
     def __init__(self, signer: LocalSigner, fees: FeeOracle, here: Here) -> None:
@@ -180,10 +180,12 @@ class _Directly:
                         return receipt
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
-            raise _unknown(signed.hash, "it may still be mined: look it up first") from None
+            raise _build_unknown_error(
+                signed.hash, "it may still be mined: look it up first"
+            ) from None
 
 
-def _unknown(sent: TransactionHash, hint: str) -> OutcomeUnknown:
+def _build_unknown_error(sent: TransactionHash, hint: str) -> OutcomeUnknown:
     return OutcomeUnknown(
         f"the transaction {sent} was not mined within {WAIT_SECONDS} s", hint=hint
     )

@@ -34,20 +34,20 @@ def lines(
     ``tokens`` are those of the market. Amounts of other tokens are shown in token units.
     """
     for one in entries:
-        body = _named(json.loads(one.body), tokens or {})
-        worded = _WORDED.get(one.kind, _other)
-        yield f"    {_when(one)}  {worded(body)}  (entry {one.id})"
+        body = _add_token(json.loads(one.body), tokens or {})
+        worded = _WORDED.get(one.kind, _format_other)
+        yield f"    {_format_when(one)}  {worded(body)}  (entry {one.id})"
 
 
-def _when(entry: Entry) -> str:
+def _format_when(entry: Entry) -> str:
     if not entry.block_time:
         return f"block {entry.block_number}"
     return f"block {entry.block_number}, {wording.moment(entry.block_time)}"
 
 
-def _decision(body: Body) -> str:
+def _format_decision(body: Body) -> str:
     net = None if body["net_profit"] is None else f"{ether(body['net_profit'])} ETH"
-    health = _health(body.get("health_factor"))
+    health = _format_health(body.get("health_factor"))
     if body["action"] == "liquidate":
         return f"decided to liquidate{'' if net is None else f', to net {net}'}{health}"
     netted = "" if net is None else f"; it would have netted {net}"
@@ -57,26 +57,26 @@ def _decision(body: Body) -> str:
     return f"left alone, {body['reason']}: {why}{more}{netted}{health}"
 
 
-def _episode(body: Body) -> str:
+def _format_episode(body: Body) -> str:
     guarded = body.get("guarded_health_factor")
     also = "" if guarded is None else f", {health_text(int(guarded))} with the spike guard"
-    health = _health(body.get("health_factor")) + also
+    health = _format_health(body.get("health_factor")) + also
     if body["change"] == "opened":
         return f"episode {body['episode']} begins{health}"
     if body["change"] == "closed":
         outcome = body.get("outcome", "over")
         return f"episode {body['episode']} ends: {_OUTCOMES.get(outcome, outcome)}{health}"
-    return f"{body['change']} {_side(body)}{health}"
+    return f"{body['change']} {_format_tier_change(body)}{health}"
 
 
-def _side(body: Body) -> str:
+def _format_tier_change(body: Body) -> str:
     """Return the tier that was entered, or the change of tiers."""
     if body["change"] == "entered":
         return f"{body['tier']} (from {body['before']})"
     return f"{body['before']} for {body['tier']}"
 
 
-def _call(body: Body) -> str:
+def _format_call(body: Body) -> str:
     """Format a call as due. Its delivery is another entry, or is unknown."""
     tier = f" (tier {body['tier']})" if body.get("tier") else ""
     deadline = body.get("deadline")
@@ -84,13 +84,13 @@ def _call(body: Body) -> str:
     if deadline is not None:
         until = f", the policy's waiting ends {wording.moment(int(deadline))}"
     detail = f": {body['detail']}" if body.get("detail") else ""
-    health = _health(body.get("health_factor"))
+    health = _format_health(body.get("health_factor"))
     none = "; no channel was configured" if body.get("channels") == "0" else ""
-    cure = _cure(body.get("cure"))
+    cure = _format_cure(body.get("cure"))
     return f"{notice_text(body['kind'])} due{tier}{health}{until}{detail}{none}{cure}"
 
 
-def _delivery(body: Body) -> str:
+def _format_delivery(body: Body) -> str:
     count = len(body["notices"])
     notices = f"{count} {wording.plural('notice', count)}"
     longest = max((int(one["waited"]) for one in body["notices"]), default=0)
@@ -101,7 +101,7 @@ def _delivery(body: Body) -> str:
     return f"{notices} given up for {body['channel']} at {moment}{why}"
 
 
-def _cure(cure: Body | None) -> str:
+def _format_cure(cure: Body | None) -> str:
     if cure is None:
         return ""
     amount = decimal(int(cure["amount"]), int(cure["decimals"]))
@@ -109,7 +109,7 @@ def _cure(cure: Body | None) -> str:
     return f"; a cure: {what} {amount} {cure['symbol']}"
 
 
-def _outcome(body: Body) -> str:
+def _format_outcome(body: Body) -> str:
     if body["state"] == "reopened":
         return (
             f"the chain took the block of its transaction {body['hash']} back: what it did there"
@@ -121,14 +121,15 @@ def _outcome(body: Body) -> str:
     if body.get("failure") or not body["success"]:
         return f"{what} failed in {body['hash']}: {body.get('failure') or 'reverted'}"
     if what == "cure":
-        return f"cured by the keeper{_with(body)} in {body['hash']}"
+        return f"cured by the keeper{_format_spend(body)} in {body['hash']}"
     if what == "clearing":
         lost = ether(-int(body["profit_wei"]))
-        return f"cleared by the vault{_with(body)} in {body['hash']}, lost {lost} ETH before gas"
+        spend = _format_spend(body)
+        return f"cleared by the vault{spend} in {body['hash']}, lost {lost} ETH before gas"
     return f"liquidated in {body['hash']}, earned {ether(body['profit_wei'])} ETH before gas"
 
 
-def _with(body: Body) -> str:
+def _format_spend(body: Body) -> str:
     amount = body.get("spend")
     if amount is None:
         return ""
@@ -138,17 +139,17 @@ def _with(body: Body) -> str:
     return f" with {decimal(int(amount), known.decimals)} {known.symbol}"
 
 
-def _named(body: Body, tokens: Mapping[Address, TokenPrice]) -> Body:
+def _add_token(body: Body, tokens: Mapping[Address, TokenPrice]) -> Body:
     """Add the known data of the token spent to an entry's body."""
     known = tokens.get(Address(str(body.get("token"))))
     return body if known is None else {**body, "known": known}
 
 
-def _other(body: Body) -> str:
+def _format_other(body: Body) -> str:
     return " ".join(f"{name}={value}" for name, value in body.items() if value is not None)
 
 
-def _health(value: str | None) -> str:
+def _format_health(value: str | None) -> str:
     return "" if value is None else f", health {health_text(int(value))}"
 
 
@@ -156,9 +157,9 @@ _OUTCOMES: Final = {"cured": "out of every tier"}
 """How an episode ended, where the record's own word says more than is known."""
 
 _WORDED: Final[Mapping[str, Callable[[Body], str]]] = {
-    "decision": _decision,
-    "episode": _episode,
-    "call": _call,
-    "delivery": _delivery,
-    "outcome": _outcome,
+    "decision": _format_decision,
+    "episode": _format_episode,
+    "call": _format_call,
+    "delivery": _format_delivery,
+    "outcome": _format_outcome,
 }

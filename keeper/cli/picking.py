@@ -59,7 +59,7 @@ class Picking:
 
     def picked(self, rows: Sequence[Row]) -> list[Row]:
         """Return the matching rows in order, up to the limit."""
-        found = [row for row in rows if self._passes(row)]
+        found = [row for row in rows if self._is_match(row)]
         found.sort(key=_ORDERS[self.sort])
         return found[: self.limit]
 
@@ -89,9 +89,9 @@ class Picking:
         )
 
     def _is_held(self, snapshot: MarketSnapshot) -> bool:
-        return any(self._holds(snapshot, one) for one in snapshot.accounts())
+        return any(self._has_token(snapshot, one) for one in snapshot.accounts())
 
-    def _passes(self, row: Row) -> bool:
+    def _is_match(self, row: Row) -> bool:
         if self.health_below is None and not self.everybody and row.tier is Tier.HEALTHY:
             return False
         return self._is_bad(row) and self._is_market(row.snapshot) and self._has_asset(row)
@@ -106,9 +106,9 @@ class Picking:
         return str(snapshot.market).lower().startswith(self.market.lower())
 
     def _has_asset(self, row: Row) -> bool:
-        return not self.asset or self._holds(row.snapshot, row.health)
+        return not self.asset or self._has_token(row.snapshot, row.health)
 
-    def _holds(self, snapshot: MarketSnapshot, health: AccountHealth) -> bool:
+    def _has_token(self, snapshot: MarketSnapshot, health: AccountHealth) -> bool:
         wanted = self.asset.lower()
         collateral, debts = snapshot.balances(health.account)
         return any(
@@ -116,12 +116,12 @@ class Picking:
         )
 
 
-def _by_health(row: Row) -> tuple[int, str, str]:
+def _get_health_key(row: Row) -> tuple[int, str, str]:
     return (row.health.health_factor, row.health.account, row.health.market)
 
 
 _ORDERS: Final[dict[Sort, Callable[[Row], tuple[int, str, str]]]] = {
-    Sort.HEALTH: _by_health,
-    Sort.DEBT: lambda row: (-row.debt_usd_e8, *_by_health(row)[1:]),
-    Sort.COLLATERAL: lambda row: (-row.collateral_usd_e8, *_by_health(row)[1:]),
+    Sort.HEALTH: _get_health_key,
+    Sort.DEBT: lambda row: (-row.debt_usd_e8, *_get_health_key(row)[1:]),
+    Sort.COLLATERAL: lambda row: (-row.collateral_usd_e8, *_get_health_key(row)[1:]),
 }

@@ -30,7 +30,7 @@ _PLAIN: Final[Mapping[str, str]] = {
 
 def use_plain_text() -> None:
     """Replace characters on stdout and stderr that their encoding lacks."""
-    codecs.register_error(HANDLER, _replaced)
+    codecs.register_error(HANDLER, _replace_unencodable)
     for stream in (sys.stdout, sys.stderr):
         if not is_unicode(stream) and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors=HANDLER)
@@ -38,10 +38,10 @@ def use_plain_text() -> None:
 
 def plain(text: str) -> str:
     """Convert text to ASCII. Known symbols are replaced, accents removed, others become "?"."""
-    return "".join(one if one.isascii() else _one(one) for one in text)
+    return "".join(one if one.isascii() else _replace_character(one) for one in text)
 
 
-def _one(character: str) -> str:
+def _replace_character(character: str) -> str:
     known = _PLAIN.get(character)
     if known is not None:
         return known
@@ -49,7 +49,7 @@ def _one(character: str) -> str:
     return stripped or "?"
 
 
-def _replaced(error: UnicodeError) -> tuple[str, int]:
+def _replace_unencodable(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     return plain(error.object[error.start : error.end]), error.end

@@ -24,13 +24,13 @@ def checked_plot(path: Path) -> Path:
         )
     if not path.absolute().parent.is_dir():
         raise ConfigError(f"the folder of {path} does not exist")
-    _figures()
+    _load_figure_class()
     return path
 
 
 def bars(path: Path, title: str, axes: tuple[str, str], values: Mapping[str, float]) -> None:
     """Draw one bar per name. The two ``axes`` are the labels across and up."""
-    figure = _figures()(figsize=(9, 5), layout="constrained")
+    figure = _load_figure_class()(figsize=(9, 5), layout="constrained")
     plot = figure.add_subplot()
     plot.bar(list(values), list(values.values()), color="#3b6ea5")
     plot.tick_params(axis="x", rotation=45)
@@ -45,7 +45,7 @@ def lines(
     series: Mapping[str, Sequence[float]],
 ) -> None:
     """Draw each series over the values across."""
-    figure = _figures()(figsize=(9, 5), layout="constrained")
+    figure = _load_figure_class()(figsize=(9, 5), layout="constrained")
     plot = figure.add_subplot()
     for name, values in series.items():
         plot.plot(across, values, marker=".", label=name)
@@ -60,7 +60,7 @@ def points(
     series: Mapping[str, Sequence[tuple[float, float]]],
 ) -> None:
     """Draw each series as points on a logarithmic horizontal axis."""
-    figure = _figures()(figsize=(9, 5), layout="constrained")
+    figure = _load_figure_class()(figsize=(9, 5), layout="constrained")
     plot = figure.add_subplot()
     for name, pairs in series.items():
         plot.scatter([x for x, _ in pairs], [y for _, y in pairs], s=18, alpha=0.7, label=name)
@@ -75,7 +75,7 @@ Line = tuple[Sequence[datetime], Sequence[float]]
 
 def stacked(path: Path, title: str, panels: Mapping[str, Mapping[str, Line]]) -> None:
     """Draw panels over the same time. Each panel's name labels its vertical axis."""
-    figure = _figures()(figsize=(9, 3 * len(panels)), layout="constrained")
+    figure = _load_figure_class()(figsize=(9, 3 * len(panels)), layout="constrained")
     plots = figure.subplots(len(panels), 1, sharex=True)
     for plot, (name, series) in zip(plots, panels.items(), strict=True):
         for label, (across, up) in series.items():
@@ -86,7 +86,7 @@ def stacked(path: Path, title: str, panels: Mapping[str, Mapping[str, Line]]) ->
         plot.legend(loc="lower left", bbox_to_anchor=above, ncols=2, frameon=False)
     figure.suptitle(title)
     plots[-1].tick_params(axis="x", rotation=45)
-    _saved(figure, path)
+    _save_figure(figure, path)
 
 
 def _finish(figure: Any, plot: Any, path: Path, title: str, axes: tuple[str, str]) -> None:  # noqa: ANN401 (matplotlib may be absent)
@@ -95,17 +95,17 @@ def _finish(figure: Any, plot: Any, path: Path, title: str, axes: tuple[str, str
     plot.set_ylabel(axes[1])
     plot.ticklabel_format(axis="y", style="plain")
     plot.grid(visible=True, axis="y", alpha=0.3)
-    _saved(figure, path)
+    _save_figure(figure, path)
 
 
-def _saved(figure: Any, path: Path) -> None:  # noqa: ANN401 (matplotlib may be absent)
+def _save_figure(figure: Any, path: Path) -> None:  # noqa: ANN401 (matplotlib may be absent)
     try:
         figure.savefig(path, dpi=120)
     except OSError as error:
         raise EnvironmentFault(f"{path} cannot be written: {error.strerror}") from None
 
 
-def _figures() -> Any:  # noqa: ANN401 (matplotlib may be absent)
+def _load_figure_class() -> Any:  # noqa: ANN401 (matplotlib may be absent)
     """Load matplotlib's ``Figure``, which needs no display."""
     try:
         return importlib.import_module("matplotlib.figure").Figure

@@ -21,7 +21,7 @@ def policy_of(text: str) -> MarginSettings:
         ConfigError: there is no such policy, setting or file, or it needs a second source.
     """
     if text.endswith(".toml"):
-        return _without_sources(load(Path(text)).settings.margin(both_clocks=False), text)
+        return _refuse_second_sources(load(Path(text)).settings.margin(both_clocks=False), text)
     name, *changes = text.split("+")
     tree: dict[str, Any] = {"name": EnvText(name)}
     for one in changes:
@@ -34,10 +34,10 @@ def policy_of(text: str) -> MarginSettings:
             here = here.setdefault(section, {})
         here[last] = value.split(",") if last == "confirm" else EnvText(value)
     policy = validated(Policy, tree, where="policy")
-    return _without_sources(policy.margin(ANY_CHAIN, Oracle(), Calls()), text)
+    return _refuse_second_sources(policy.margin(ANY_CHAIN, Oracle(), Calls()), text)
 
 
-def _without_sources(wanted: MarginSettings, text: str) -> MarginSettings:
+def _refuse_second_sources(wanted: MarginSettings, text: str) -> MarginSettings:
     """Return the settings, unless they need second sources, which a price path lacks."""
     if Confirms.SECOND_SOURCE in wanted.guard.confirm:
         raise ConfigError(

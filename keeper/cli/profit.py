@@ -115,7 +115,7 @@ def build_report(
     read = booked if whose is RecordOf.LIVE else on_paper
     newest = read_record(path, pulse)
     clock = int(wall())
-    start = _since(since, clock if newest is None else newest.timestamp)
+    start = _parse_since(since, clock if newest is None else newest.timestamp)
     _refuse_future(start, max(clock, clock if newest is None else newest.timestamp))
     found = read_record(path, lambda one: read(one, start))
     return Report(
@@ -123,12 +123,12 @@ def build_report(
         since=start,
         group=group,
         found=found,
-        held=_held(settings, found, offline=offline),
+        held=_check_against_chain(settings, found, offline=offline),
         when=as_of(path, newest),
     )
 
 
-def _held(settings: Settings, found: Booked, *, offline: bool) -> Held:
+def _check_against_chain(settings: Settings, found: Booked, *, offline: bool) -> Held:
     if offline or not found.submissions:
         return Held(deals=found.deals, why_not="--offline" if found.submissions else "")
     try:
@@ -137,7 +137,7 @@ def _held(settings: Settings, found: Booked, *, offline: bool) -> Held:
         return Held(deals=found.deals, why_not=str(error) or error.code)
 
 
-def _since(text: str | None, now: int) -> Timestamp:
+def _parse_since(text: str | None, now: int) -> Timestamp:
     """Parse the time of an option. 0 without one.
 
     Raises:
@@ -174,7 +174,7 @@ def warnings_of(report: Report) -> list[str]:
         found.append("an observing keeper sends nothing and keeps no paper")
     if report.whose is RecordOf.DRY_RUN:
         found.append("a dry run: nothing was sent, all of this is on paper")
-        found += _counted_again(report)
+        found += _warn_of_repeats(report)
     if report.held.why_not:
         found.append(
             f"the chain was not asked, so this is the journal's alone: {report.held.why_not}"
@@ -192,7 +192,7 @@ def warnings_of(report: Report) -> list[str]:
     return found + [f"differs from the chain: {one}" for one in report.held.differences]
 
 
-def _counted_again(report: Report) -> list[str]:
+def _warn_of_repeats(report: Report) -> list[str]:
     counts = [(deal.market, deal.account) for deal in report.held.deals]
     again = len(counts) - len(set(counts))
     if not again:
@@ -208,9 +208,10 @@ def document(report: Report) -> dict[str, object]:
         "since": report.since or None,
         "by": None if report.group is None else str(report.group),
         "rows": [
-            {str(report.group or "row"): name} | _sums(sums) for name, sums in report.rows.items()
+            {str(report.group or "row"): name} | _build_sums(sums)
+            for name, sums in report.rows.items()
         ],
-        "total": _sums(report.total),
+        "total": _build_sums(report.total),
         "pending": report.found.pending,
         "chain": {
             "asked": bool(held.transactions),
@@ -224,20 +225,20 @@ def document(report: Report) -> dict[str, object]:
     }
 
 
-def _sums(sums: Sums) -> dict[str, object]:
+def _build_sums(sums: Sums) -> dict[str, object]:
     return {
         "liquidations": sums.done[Deed.LIQUIDATION],
         "clearings": sums.done[Deed.CLEARING],
         "cures": sums.done[Deed.CURE],
         "gross_wei": str(sums.gross_wei),
-        "gross_usd": _usd(sums.gross_usd_e8),
+        "gross_usd": _to_usd(sums.gross_usd_e8),
         "gas_wei": str(sums.gas_wei),
-        "gas_usd": _usd(sums.gas_usd_e8),
-        "tips_wei": _text(sums.tips_wei),
-        "bids_wei": _text(sums.bids_wei),
-        "bids_usd": _usd(sums.bids_usd_e8),
+        "gas_usd": _to_usd(sums.gas_usd_e8),
+        "tips_wei": _to_text(sums.tips_wei),
+        "bids_wei": _to_text(sums.bids_wei),
+        "bids_usd": _to_usd(sums.bids_usd_e8),
         "net_wei": str(sums.net_wei),
-        "net_usd": _usd(sums.net_usd_e8),
+        "net_usd": _to_usd(sums.net_usd_e8),
         "predicted_wei": str(sums.predicted_wei),
         "realised_wei": str(sums.realised_wei),
         "received": [
@@ -247,7 +248,7 @@ def _sums(sums: Sums) -> dict[str, object]:
         "lost": {
             "plans": sums.lost,
             "gas_wei": str(sums.lost_gas_wei),
-            "gas_usd": _usd(sums.lost_gas_usd_e8),
+            "gas_usd": _to_usd(sums.lost_gas_usd_e8),
             "kinds": {str(kind): count for kind, count in sorted(sums.kinds.items())},
             "reasons": dict(sorted(sums.reasons.items())),
         },
@@ -261,21 +262,23 @@ def _print(report: Report) -> None:
         print_line("nothing was earned, and nothing was spent")
         return
     rows = list(report.rows.items()) if report.group is not None else []
-    named = [(_name(report, name), sums) for name, sums in rows]
+    named = [(_format_name(report, name), sums) for name, sums in rows]
     heading = str(report.group or "")
     columns = (
         heading, "liquidations", "gross, ETH", "gas, ETH", "bids, ETH", "lost, ETH",
         "net, ETH", "net, USD", "predicted, ETH", "realised",
     )  # fmt: skip
-    print_table(columns, [_cells(name, sums) for name, sums in (*named, ("total", report.total))])
-    for line in (*_others(report.total), *_received(report)):
+    print_table(
+        columns, [_build_cells(name, sums) for name, sums in (*named, ("total", report.total))]
+    )
+    for line in (*_format_other_actions(report.total), *_format_received(report)):
         print_line(line)
     if report.is_confirmed:
         count = report.held.transactions
         print_line(f"{count} {plural('transaction', count)} held against the chain: no difference")
 
 
-def _cells(name: str, sums: Sums) -> Sequence[str]:
+def _build_cells(name: str, sums: Sums) -> Sequence[str]:
     return (
         name,
         str(sums.done[Deed.LIQUIDATION]),
@@ -284,13 +287,13 @@ def _cells(name: str, sums: Sums) -> Sequence[str]:
         ether(sums.bids_wei),
         f"{sums.lost}: {ether(sums.lost_gas_wei)}",
         ether(sums.net_wei),
-        _dollars(sums.net_usd_e8),
+        _format_usd(sums.net_usd_e8),
         ether(sums.predicted_wei),
-        _share(sums.realised_wei, sums.predicted_wei),
+        _format_share(sums.realised_wei, sums.predicted_wei),
     )
 
 
-def _others(sums: Sums) -> list[str]:
+def _format_other_actions(sums: Sums) -> list[str]:
     clearings, cures = sums.done[Deed.CLEARING], sums.done[Deed.CURE]
     found = [f"and {clearings} {plural('clearing', clearings)}"] if clearings else []
     found += [f"and {cures} {plural('cure', cures)}"] if cures else []
@@ -303,7 +306,7 @@ def _others(sums: Sums) -> list[str]:
     return found
 
 
-def _received(report: Report) -> list[str]:
+def _format_received(report: Report) -> list[str]:
     """Return the receiver's income, one line per token."""
     tokens = report.held.tokens
     word = "would have got" if report.whose is RecordOf.DRY_RUN else "got"
@@ -317,14 +320,14 @@ def _received(report: Report) -> list[str]:
     ]
 
 
-def _name(report: Report, name: str) -> str:
+def _format_name(report: Report, name: str) -> str:
     if report.group is not Group.TOKEN:
         return name
     known = next((one for token, one in report.held.tokens.items() if token == name), None)
     return name if known is None else f"{known.symbol} ({name})"
 
 
-def _share(part: int, whole: int) -> str:
+def _format_share(part: int, whole: int) -> str:
     """Format a part as percent of a whole, rounded to a hundredth. "-" of zero."""
     if whole <= 0:
         return "-"
@@ -332,14 +335,14 @@ def _share(part: int, whole: int) -> str:
     return f"{decimal(hundredths, 2, 2)} %"
 
 
-def _dollars(usd_e8: int | None) -> str:
+def _format_usd(usd_e8: int | None) -> str:
     return "?" if usd_e8 is None else decimal(usd_e8, _USD_DIGITS, 2)
 
 
-def _usd(usd_e8: int | None) -> str | None:
+def _to_usd(usd_e8: int | None) -> str | None:
     """Return dollars as an exact decimal. None if a price is unknown."""
     return None if usd_e8 is None else dollars(usd_e8)
 
 
-def _text(value: int | None) -> str | None:
+def _to_text(value: int | None) -> str | None:
     return None if value is None else str(value)

@@ -60,11 +60,11 @@ async def hold_against_chain(settings: Settings, found: Booked) -> Held:
     async with opened(settings) as session:
         head = await session.reader.head()
         tokens = {deal.token for deal in found.deals if deal.token is not None}
-        names = await _tokens(session, head, sorted(tokens))
+        names = await _fetch_tokens(session, head, sorted(tokens))
         executors = sorted({one.batch.executor for one in found.submissions if one.batch})
-        wrapped = {one: await _wrapped(session, head, one) for one in executors}
+        wrapped = {one: await _fetch_wrapped(session, head, one) for one in executors}
         seen = await each(
-            list(found.submissions), lambda one: _seen(session, one), in_flight=IN_FLIGHT
+            list(found.submissions), lambda one: _fetch_receipt(session, one), in_flight=IN_FLIGHT
         )
     by_hash = dict[str, list[Deal]]()
     for deal in found.deals:
@@ -84,7 +84,7 @@ async def hold_against_chain(settings: Settings, found: Booked) -> Held:
         deals += made.deals
         received.update(made.received)
         differences += made.differences
-    differences += _received_otherwise(deals, received)
+    differences += _find_received_differences(deals, received)
     return Held(
         deals=deals,
         transactions=len(seen),
@@ -94,7 +94,7 @@ async def hold_against_chain(settings: Settings, found: Booked) -> Held:
     )
 
 
-def _received_otherwise(deals: Sequence[Deal], received: Mapping[Address, int]) -> list[str]:
+def _find_received_differences(deals: Sequence[Deal], received: Mapping[Address, int]) -> list[str]:
     """Return amounts in the tokens' logs that differ from the executor's."""
     booked = Counter[Address]()
     for deal in deals:
@@ -108,7 +108,7 @@ def _received_otherwise(deals: Sequence[Deal], received: Mapping[Address, int]) 
     ]
 
 
-async def _seen(session: Session, one: Submission) -> Seen | None:
+async def _fetch_receipt(session: Session, one: Submission) -> Seen | None:
     if one.inclusion is None:
         return None
     receipt = await session.reader.receipt(one.inclusion.hash)
@@ -118,7 +118,7 @@ async def _seen(session: Session, one: Submission) -> Seen | None:
     return Seen(receipt=receipt, base_fee=head.base_fee)
 
 
-async def _wrapped(session: Session, head: Head, executor: Address) -> Address | None:
+async def _fetch_wrapped(session: Session, head: Head, executor: Address) -> Address | None:
     """Fetch the coin that an executor wraps. None if it does not state it."""
     with contextlib.suppress(ChainError):
         call = Call(target=executor, data=selector("wrappedNative()"))
@@ -126,7 +126,7 @@ async def _wrapped(session: Session, head: Head, executor: Address) -> Address |
     return None
 
 
-async def _tokens(
+async def _fetch_tokens(
     session: Session, head: Head, tokens: Sequence[Address]
 ) -> Mapping[Address, Token]:
     """Fetch the tokens' symbols and decimals. Tokens that lack one of them are missing."""
@@ -137,11 +137,11 @@ async def _tokens(
     for token, symbol, decimals in zip(tokens, answers[::2], answers[1::2], strict=True):
         digits = int.from_bytes(decimals.data[:_WORD]) if len(decimals.data) >= _WORD else None
         if decimals.success and digits is not None and digits <= _MOST_DECIMALS:
-            found[token] = Token(symbol=_symbol(symbol) or token, decimals=digits)
+            found[token] = Token(symbol=_decode_symbol(symbol) or token, decimals=digits)
     return found
 
 
-def _symbol(answer: CallResult) -> str:
+def _decode_symbol(answer: CallResult) -> str:
     """Decode a token's symbol, from text or 32 bytes. Empty if it has none."""
     data = answer.data
     if not answer.success or len(data) < _WORD:

@@ -29,9 +29,9 @@ def telling(*, quiet: bool = False) -> Iterator[Tell]:
     With ``quiet`` only unreadable markets and an unused book file are reported.
     """
     if quiet:
-        yield _only_trouble
+        yield _report_trouble
     elif sys.stderr.isatty():
-        drawn = OnTerminal(_bars())
+        drawn = OnTerminal(_build_bars())
         try:
             yield drawn
         finally:
@@ -40,9 +40,9 @@ def telling(*, quiet: bool = False) -> Iterator[Tell]:
         yield Lines()
 
 
-def _only_trouble(progress: Progress) -> None:
+def _report_trouble(progress: Progress) -> None:
     if progress.stage in ("quarantined", TROUBLE_STAGE):
-        print_note(_line(progress, ""))
+        print_note(_format_line(progress, ""))
 
 
 class Lines:
@@ -63,7 +63,7 @@ class Lines:
         if stage == self._last and not is_alone and recent and not finished:
             return
         self._last, self._told_at = stage, self._clock()
-        print_note(_line(progress, left))
+        print_note(_format_line(progress, left))
 
 
 class OnTerminal:
@@ -85,7 +85,7 @@ class OnTerminal:
             self._bars.remove_task(task)
         if not self._tasks:
             self._bars.stop()
-        print_note(_line(progress, ""))
+        print_note(_format_line(progress, ""))
 
     def _move(self, progress: Progress, left: str) -> None:
         if not self._tasks:
@@ -131,7 +131,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / _HOUR:.1f} h"
 
 
-def _bars() -> Bars:
+def _build_bars() -> Bars:
     return Bars(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -143,7 +143,7 @@ def _bars() -> Bars:
     )
 
 
-def _line(progress: Progress, left: str) -> str:
+def _format_line(progress: Progress, left: str) -> str:
     if progress.stage in (BOOK_STAGE, TROUBLE_STAGE):
         return progress.detail
     counted = f" {progress.done}/{progress.total}" if progress.total else ""

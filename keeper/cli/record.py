@@ -44,7 +44,7 @@ def verify(
     override: SetOption = None,
 ) -> None:
     """Check that no recorded entry was changed, removed or swapped. Exit code 3 if one was."""
-    path = record_path(_settings(config, override), whose)
+    path = record_path(_load_settings(config, override), whose)
     checked_part(path, first, last)
     scope = Scope(first=first, last=last, anchor=checked_anchor(anchor))
     found = read_record(path, lambda connection: record.verified(connection, scope))
@@ -64,7 +64,7 @@ def head(
     override: SetOption = None,
 ) -> None:
     """Print the newest entry's number and hash, as an anchor to keep in another place."""
-    path = record_path(_settings(config, override), whose)
+    path = record_path(_load_settings(config, override), whose)
     link = read_record(path, record.newest)
     if as_json:
         print_json({"number": link.id, "hash": link.hash}, "audit-head")
@@ -86,7 +86,7 @@ def export(
 ) -> None:
     """Export the record with every entry and the texts that they refer to."""
     target = checked_target(out, form)
-    path = record_path(_settings(config, override), whose)
+    path = record_path(_load_settings(config, override), whose)
     checked_part(path, first, last)
     entries, texts = exported(path, target, form, (first or 1, last))
     if target is not None:
@@ -105,14 +105,14 @@ def prune(
     override: SetOption = None,
 ) -> None:
     """Remove entries older than record.keep_days before the newest. The rest still verifies."""
-    settings = _settings(config, override)
+    settings = _load_settings(config, override)
     days = settings.record.keep_days if keep_days is None else keep_days
     if days is None:
         raise ConfigError(
             "nothing says how many days are kept", hint="set record.keep_days, or --keep-days"
         )
     path = record_path(settings, whose)
-    removed, link = _pruned(path, days)
+    removed, link = _prune_locked(path, days)
     if as_json:
         document_ = {"removed": removed, "number": link.id, "hash": link.hash}
         print_json(document_, "audit-prune")
@@ -120,7 +120,7 @@ def prune(
         print_line(f"{removed} entries removed; the record now ends with {link}")
 
 
-def _pruned(path: Path, days: int) -> tuple[int, Link]:
+def _prune_locked(path: Path, days: int) -> tuple[int, Link]:
     """Prune under the journal's lock, so that no running node writes meanwhile."""
     read_record(path, record.newest)  # no new journal is made for this
     lock = SigningLock(path)
@@ -159,5 +159,5 @@ def _print(found: Verification, path: Path) -> None:
     print_line(f"head {found.head}")
 
 
-def _settings(config: Path | None, override: list[str] | None) -> Settings:
+def _load_settings(config: Path | None, override: list[str] | None) -> Settings:
     return load(config, overrides(override)).settings

@@ -43,7 +43,7 @@ def checked_target(out: Path | None, form: ExportFormat) -> Path | None:
     if form is ExportFormat.PARQUET:
         if out is None:
             raise ConfigError("Parquet goes to a file", hint="name it with --out")
-        _arrow()
+        _load_arrow()
     if out is not None and not out.absolute().parent.is_dir():
         raise ConfigError(f"the folder of {out} does not exist")
     return out
@@ -59,7 +59,7 @@ def exported(
     written = Counter[bool]()
 
     def work(connection: Connection) -> None:
-        rows = _counted(_rows(connection, *numbers), written)
+        rows = _count_rows(_iterate_rows(connection, *numbers), written)
         if form is ExportFormat.PARQUET and target is not None:
             _write_parquet(rows, target)
         else:
@@ -74,25 +74,25 @@ def exported(
     return written[False], written[True]
 
 
-def _counted(rows: Iterator[Row], written: Counter[bool]) -> Iterator[Row]:
+def _count_rows(rows: Iterator[Row], written: Counter[bool]) -> Iterator[Row]:
     for row in rows:
         yield row
         written[row["kind"] == _TEXT] += 1
 
 
-def _rows(connection: Connection, first: int, last: int | None) -> Iterator[Row]:
+def _iterate_rows(connection: Connection, first: int, last: int | None) -> Iterator[Row]:
     written: set[str] = set()
     for one in entries_between(connection, first, last):
         if references(one.body) - written:
             fresh = documents_of(connection, one.body)
             for name in sorted(fresh.keys() - written):
-                yield _row(kind=_TEXT, body=fresh[name], hash=name)
+                yield _build_row(kind=_TEXT, body=fresh[name], hash=name)
             written |= fresh.keys()
-        yield _entry(one)
+        yield _build_entry_row(one)
 
 
-def _entry(one: Entry) -> Row:
-    return _row(
+def _build_entry_row(one: Entry) -> Row:
+    return _build_row(
         number=one.id,
         kind=one.kind,
         block_number=one.block_number,
@@ -104,7 +104,7 @@ def _entry(one: Entry) -> Row:
     )
 
 
-def _row(**known: object) -> Row:
+def _build_row(**known: object) -> Row:
     names = ("number", "kind", "block_number", "block_time", "market", "account", "body", "hash")
     return {name: known.get(name) for name in names}
 
@@ -112,19 +112,19 @@ def _row(**known: object) -> Row:
 def _write_lines(rows: Iterator[Row], target: Path | None) -> None:
     """Write one JSON document per line. The body is the canonical JSON as a document."""
     with contextlib.ExitStack() as stack:
-        out = sys.stdout if target is None else stack.enter_context(_opened(target))
+        out = sys.stdout if target is None else stack.enter_context(_open_target(target))
         for row in rows:
             line = row | {"body": json.loads(row["body"])}
             out.write(json.dumps(line, separators=(",", ":")) + "\n")
 
 
-def _opened(target: Path) -> TextIO:
+def _open_target(target: Path) -> TextIO:
     """Open the export as private as the journal that it copies."""
     return os.fdopen(open_private(target), "w", encoding="utf-8")
 
 
 def _write_parquet(rows: Iterator[Row], target: Path) -> None:
-    arrow, parquet = _arrow()
+    arrow, parquet = _load_arrow()
     whole, text = arrow.int64(), arrow.string()
     schema = arrow.schema(
         [("number", whole), ("kind", text), ("block_number", whole), ("block_time", whole)]
@@ -141,7 +141,7 @@ def _write_parquet(rows: Iterator[Row], target: Path) -> None:
         writer.write_table(arrow.Table.from_pylist(batch, schema=schema))
 
 
-def _arrow() -> tuple[Any, Any]:
+def _load_arrow() -> tuple[Any, Any]:
     """Return pyarrow and its Parquet module."""
     try:
         return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")

@@ -63,7 +63,7 @@ def recorded_stories(
         ConfigError: no recorded account or several begin so, or no entry is that old.
         JournalError: there is no record.
     """
-    account = _resolved(path, refuse_no_address(wanted))
+    account = _find_account(path, refuse_no_address(wanted))
     past = read_record(path, partial(account_history, account=account))
     past = [one for one in past if block is None or one.block_number <= block]
     if not past:
@@ -80,7 +80,7 @@ def recorded_stories(
     for market, mine in by_market.items():
         decided = [one for one in mine if one.kind == DECISION and inputs_of(one)]
         if decided:
-            stories.append(_story(path, decided[-1], mine, thresholds))
+            stories.append(_build_story(path, decided[-1], mine, thresholds))
         else:
             rest.append(Undecided(market=market, account=account, past=mine))
     return [*stories, *rest]
@@ -94,7 +94,7 @@ def markets_of(entry: Entry) -> list[MarketKey]:
     return sorted({MarketKey(key.split("/")[1]) for key in keys if key.count("/") > 1})
 
 
-def _story(path: Path, entry: Entry, past: list[Entry], thresholds: Thresholds) -> Story:
+def _build_story(path: Path, entry: Entry, past: list[Entry], thresholds: Thresholds) -> Story:
     texts = read_record(path, partial(documents_of, text=entry.body))
     stage = stage_of(entry, texts, FORMS)
     if stage is None or entry.account is None:
@@ -112,7 +112,7 @@ def _story(path: Path, entry: Entry, past: list[Entry], thresholds: Thresholds) 
     )
 
 
-def _resolved(path: Path, lowered: str) -> Address:
+def _find_account(path: Path, lowered: str) -> Address:
     def work(connection: Connection) -> list[Address]:
         return accounts_beginning(connection, lowered)
 

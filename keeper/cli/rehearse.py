@@ -90,7 +90,7 @@ def command(
     picture = None if plot is None else checked_plot(plot)
     hint = "give a CSV with a column timestamp_utc"
     path = parsed(read_text(prices, what="the price file", hint=hint), prices.name)
-    found = _rehearsed(policy or DEFAULT, path, settled)
+    found = _run_policies(policy or DEFAULT, path, settled)
     outcomes = [one.outcome for one in found]
     if picture is not None:
         _draw(picture, prices.name, path, found)
@@ -98,7 +98,7 @@ def command(
         print_json(
             {
                 "settled": dict(settled.told(path)),
-                "policies": [_document(one) for one in outcomes],
+                "policies": [_build_document(one) for one in outcomes],
             },
             "rehearse",
         )
@@ -106,20 +106,22 @@ def command(
     for name, words in settled.told(path).items():
         print_line(f"{name}: {words}")
     print_line("")
-    print_table(["", *(one.policy for one in outcomes)], _rows(outcomes))
+    print_table(["", *(one.policy for one in outcomes)], _build_rows(outcomes))
 
 
-def _rehearsed(names: Sequence[str], path: PricePath, settled: Settled) -> list[Rehearsed]:
+def _run_policies(names: Sequence[str], path: PricePath, settled: Settled) -> list[Rehearsed]:
     """Run each policy, in parallel if there are several processors."""
     policies = {name: policy_of(name) for name in dict.fromkeys(names)}
     workers = min(len(policies), os.cpu_count() or 1)
     for name in policies:
         print_note(f"rehearsing {name} over {len(path.times)} records")
     if workers == 1:
-        return [_one(name, one, path, settled) for name, one in policies.items()]
+        return [_run_policy(name, one, path, settled) for name, one in policies.items()]
     spawned = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(workers, mp_context=spawned) as pool:
-        runs = [pool.submit(_one, name, one, path, settled) for name, one in policies.items()]
+        runs = [
+            pool.submit(_run_policy, name, one, path, settled) for name, one in policies.items()
+        ]
         try:
             return [run.result() for run in runs]
         except concurrent.futures.BrokenExecutor as error:
@@ -128,44 +130,44 @@ def _rehearsed(names: Sequence[str], path: PricePath, settled: Settled) -> list[
             ) from error
 
 
-def _one(name: str, policy: MarginSettings, path: PricePath, settled: Settled) -> Rehearsed:
+def _run_policy(name: str, policy: MarginSettings, path: PricePath, settled: Settled) -> Rehearsed:
     """Run one policy. Garbage collection would take a quarter of the time."""
     with searched_seldom(SEARCH_AFTER):
         return rehearsed(name, policy, path, settled)
 
 
-def _rows(outcomes: Sequence[Outcome]) -> list[list[str]]:
+def _build_rows(outcomes: Sequence[Outcome]) -> list[list[str]]:
     shown: Mapping[str, list[str]] = {
         "accounts with calls due": [f"{one.called:,}" for one in outcomes],
-        "notice before liquidation, median": [_span(one.notice_median) for one in outcomes],
+        "notice before liquidation, median": [_format_span(one.notice_median) for one in outcomes],
         "notice before liquidation, a tenth had at most": [
-            _span(one.notice_tenth) for one in outcomes
+            _format_span(one.notice_tenth) for one in outcomes
         ],
         "liquidations": [f"{one.liquidations:,}" for one in outcomes],
         "of accounts": [f"{one.liquidated:,}" for one in outcomes],
         "of these unnecessary": [f"{one.unnecessary:,}" for one in outcomes],
-        "bad debt, USD": [f"{_dollars(one.bad_debt_usd_e8):,}" for one in outcomes],
-        "profit, USD": [f"{_dollars(one.profit_usd_e8):,}" for one in outcomes],
+        "bad debt, USD": [f"{_convert_to_dollars(one.bad_debt_usd_e8):,}" for one in outcomes],
+        "profit, USD": [f"{_convert_to_dollars(one.profit_usd_e8):,}" for one in outcomes],
         "notices": [f"{one.notices:,}" for one in outcomes],
         "messages to one channel": [f"{one.messages:,}" for one in outcomes],
     }
     return [[name, *values] for name, values in shown.items()]
 
 
-def _document(one: Outcome) -> dict[str, object]:
+def _build_document(one: Outcome) -> dict[str, object]:
     document: dict[str, object] = asdict(one)
     for name in ("bad_debt", "profit"):
-        document[f"{name}_usd"] = str(_dollars(document.pop(f"{name}_usd_e8")))
+        document[f"{name}_usd"] = str(_convert_to_dollars(document.pop(f"{name}_usd_e8")))
     for name in ("notice_median", "notice_tenth"):
         document[f"{name}_seconds"] = document.pop(name)
     return document
 
 
-def _dollars(usd_e8: object) -> Decimal:
+def _convert_to_dollars(usd_e8: object) -> Decimal:
     return (Decimal(str(usd_e8)) / USD_E8).quantize(Decimal("0.01"))
 
 
-def _span(seconds: int | None) -> str:
+def _format_span(seconds: int | None) -> str:
     return "-" if seconds is None else wording.hours(seconds)
 
 
@@ -186,7 +188,7 @@ def _draw(file: Path, name: str, path: PricePath, found: Sequence[Rehearsed]) ->
         for one in found
     }
     span = (path.times[0], path.times[-1])
-    actions = {one.outcome.policy: _added_up(one.actions, span) for one in found}
+    actions = {one.outcome.policy: _sum_up(one.actions, span) for one in found}
     stacked(
         file,
         f"Rehearsal on {name}",
@@ -198,7 +200,7 @@ def _draw(file: Path, name: str, path: PricePath, found: Sequence[Rehearsed]) ->
     )
 
 
-def _added_up(
+def _sum_up(
     actions: Sequence[tuple[int, int]], span: tuple[int, int]
 ) -> tuple[list[datetime], list[float]]:
     """Return the steps of a running total over the path's time span."""

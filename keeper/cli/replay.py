@@ -54,7 +54,7 @@ def command(
     path = record_path(load(config, overrides(override)).settings, whose)
     found = [
         one
-        for entries, texts in _stored(path, decision)
+        for entries, texts in _read_decisions(path, decision)
         for one in asyncio.run(replayed(entries, texts, FORMS))
     ]
     if as_json:
@@ -65,7 +65,7 @@ def command(
         raise typer.Exit(DIFFERS_EXIT)
 
 
-def _stored(path: Path, number: int | None) -> Iterator[tuple[list[Entry], Documents]]:
+def _read_decisions(path: Path, number: int | None) -> Iterator[tuple[list[Entry], Documents]]:
     """Yield the selected decisions grouped by their inputs, with the inputs' texts."""
 
     def wanted(connection: Connection) -> list[Entry]:

@@ -49,7 +49,7 @@ def fairness(
     path = record_path(settings, whose)
     breaches, rules = read_record(path, _read)
     found, when = rows(breaches), learn_as_of(path)
-    warnings = _warnings(breaches, len(settings.notify.channel))
+    warnings = _list_warnings(breaches, len(settings.notify.channel))
     if target is not None:
         _draw(target, breaches)
     if as_json:
@@ -64,7 +64,7 @@ def fairness(
             say(warning)
 
 
-def _warnings(breaches: Sequence[Breach], channels: int) -> list[str]:
+def _list_warnings(breaches: Sequence[Breach], channels: int) -> list[str]:
     """Return the reasons why due calls may not have been read."""
     found = list[str]()
     due = sum(bool(one.calls) for one in breaches)
@@ -168,11 +168,11 @@ def _print(found: Sequence[Row], rules: Mapping[str, int]) -> None:
                 one.size,
                 str(one.breaches),
                 str(one.due),
-                _times(one.to_due_median, one.to_due_slowest_tenth),
+                _format_times(one.to_due_median, one.to_due_slowest_tenth),
                 str(one.delivered),
-                _times(one.to_delivery_median, one.to_delivery_slowest_tenth),
+                _format_times(one.to_delivery_median, one.to_delivery_slowest_tenth),
                 str(one.acted),
-                _times(one.to_action_median, one.to_action_slowest_tenth),
+                _format_times(one.to_action_median, one.to_action_slowest_tenth),
                 "; ".join(f"{count}: {in_words(why)}" for why, count in one.left_alone.items()),
             )
             for one in found
@@ -196,7 +196,7 @@ def _print(found: Sequence[Row], rules: Mapping[str, int]) -> None:
         print_line(f"in {blocks} {plural('block', blocks)} accounts were taken {rule}")
 
 
-def _times(median: int | None, slowest: int | None) -> str:
+def _format_times(median: int | None, slowest: int | None) -> str:
     return "-" if median is None else f"{median} / {slowest}"
 
 

@@ -67,10 +67,10 @@ def run(arguments: Sequence[str]) -> int:
     protect_memory()  # any command may hold the key: settings are read with it
     use_plain_text()
     begin()
-    options = arguments[: _end_of_options(arguments)]
+    options = arguments[: _find_end_of_options(arguments)]
     debug = "--debug" in options
     try:
-        result = _command().main(list(arguments), prog_name="keeper", standalone_mode=False)
+        result = _build_command().main(list(arguments), prog_name="keeper", standalone_mode=False)
         sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED_EXIT
@@ -83,7 +83,7 @@ def run(arguments: Sequence[str]) -> int:
             return 0
         return exit_.code if isinstance(exit_.code, int) else BUG_EXIT
     except (KeeperError, typer.TyperException, Exception) as error:  # noqa: BLE001 (the last resort)
-        failure = _reported(explain_unwritable(error), debug=debug)
+        failure = _report_error(explain_unwritable(error), debug=debug)
         if "--json" in options and not has_printed():
             with contextlib.suppress(OSError):
                 print_failure(failure, as_event=_is_run(options))
@@ -91,7 +91,7 @@ def run(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def _command() -> TyperGroup:
+def _build_command() -> TyperGroup:
     """Return the root command with its lazy subcommands."""
     command = typer.main.get_command(app)
     if not isinstance(command, TyperGroup):
@@ -99,7 +99,7 @@ def _command() -> TyperGroup:
     return command
 
 
-def _end_of_options(arguments: Sequence[str]) -> int:
+def _find_end_of_options(arguments: Sequence[str]) -> int:
     """Return the index of ``--``, which ends the options, or the number of arguments."""
     return arguments.index("--") if "--" in arguments else len(arguments)
 
@@ -109,19 +109,21 @@ def _is_run(options: Sequence[str]) -> bool:
     return next((one for one in options if not one.startswith("-")), "") == "run"
 
 
-def _reported(error: Exception, *, debug: bool) -> Failure:
+def _report_error(error: Exception, *, debug: bool) -> Failure:
     """Print an error as its lines, and return it for scripts."""
     if debug:
         _print_error(redacted("".join(traceback.format_exception(error))).rstrip())
     if isinstance(error, KeeperError):
-        known = _failure(error, str(error) or type(error).__name__, error.hint)
+        known = _build_failure(error, str(error) or type(error).__name__, error.hint)
         _print_error(f"error[{known.code}]: {known.message}")
         if known.hint:
             _print_error(f"hint: {known.hint}")
         problems = getattr(error, "problems", ())
-        return replace(known, others=tuple(_failure(error, str(one), one.hint) for one in problems))
+        return replace(
+            known, others=tuple(_build_failure(error, str(one), one.hint) for one in problems)
+        )
     if isinstance(error, typer.TyperException):
-        text = one_line(_usage_text(error))
+        text = one_line(_format_usage_error(error))
         _print_error(f"error[usage]: {text}")
         return Failure(code="usage", message=text, hint="", exit_code=USAGE_EXIT)
     detail = one_line(str(error))
@@ -131,7 +133,7 @@ def _reported(error: Exception, *, debug: bool) -> Failure:
     return Failure(code="bug", message=named, hint="", exit_code=BUG_EXIT)
 
 
-def _failure(error: KeeperError, message: str, hint: str) -> Failure:
+def _build_failure(error: KeeperError, message: str, hint: str) -> Failure:
     return Failure(
         code=error.code,
         message=one_line(message),
@@ -140,7 +142,7 @@ def _failure(error: KeeperError, message: str, hint: str) -> Failure:
     )
 
 
-def _usage_text(error: typer.TyperException) -> str:
+def _format_usage_error(error: typer.TyperException) -> str:
     """Return the usage error of the command line, with a reference to its help."""
     context = getattr(error, "ctx", None)
     where = f" (see {context.command_path} --help)" if context is not None else ""

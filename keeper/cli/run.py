@@ -66,16 +66,16 @@ def command(
     mode = Mode.DRY_RUN if dry_run else Mode.OBSERVE if observe else Mode.LIVE
     key = wallet_key(settings.wallet) if mode is Mode.LIVE else None
     options = RunOptions(mode=mode, blocks=1 if once else blocks, init_journal=init_journal)
-    with _written(settings) as sink, telling() as tell, searched_seldom(SEARCH_AFTER):
+    with _open_sinks(settings) as sink, telling() as tell, searched_seldom(SEARCH_AFTER):
         for warning in loaded.warnings:
             log.warning("settings_exposed reason=%s", warning)
         emit: Emit = partial(_emit_json if as_json else _emit_text, sink)
         work = run_node(settings, options, emit, key=key, progress=tell)
-        asyncio.run(_until_stopped(work, settings.run.stop_seconds))
+        asyncio.run(_run_until_stopped(work, settings.run.stop_seconds))
 
 
 @contextlib.contextmanager
-def _written(settings: Settings) -> Iterator[Sink]:
+def _open_sinks(settings: Settings) -> Iterator[Sink]:
     """Write logs and events by threads within the context, and yield the events' sink."""
     logs, events = Sink(unbuffered(sys.stderr)), Sink(unbuffered(sys.stdout))
     configure(level=settings.log.level, form=settings.log.format, stream=logs)
@@ -88,7 +88,7 @@ def _written(settings: Settings) -> Iterator[Sink]:
             configure(level=settings.log.level, form=settings.log.format)
 
 
-async def _until_stopped(work: Coroutine[object, object, None], seconds: int) -> None:
+async def _run_until_stopped(work: Coroutine[object, object, None], seconds: int) -> None:
     """Run until the work ends or a signal stops it. Sent transactions are in the journal.
 
     The first SIGTERM or SIGINT ends it within ``seconds``, the second at once.

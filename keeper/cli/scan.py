@@ -79,8 +79,8 @@ def command(
     """List liquidatable accounts and those close to it, worst first."""
     picking = Picking(
         everybody=show_all,
-        health_below=_number(health_below, "--health-below"),
-        debt_above=_number(debt_above, "--debt-above"),
+        health_below=_parse_number_option(health_below, "--health-below"),
+        debt_above=_parse_number_option(debt_above, "--debt-above"),
         market=market,
         asset=asset,
         sort=sort,
@@ -89,7 +89,7 @@ def command(
     named = parse_block(block)
     drawn = plots.checked_plot(plot) if plot is not None else None
     settings = load(config, overrides(override)).settings
-    scan = asyncio.run(_scanned(settings, named, picking, overdue_after, quiet=as_json))
+    scan = asyncio.run(_run_scan(settings, named, picking, overdue_after, quiet=as_json))
     for snapshot in scan.snapshots:
         for warning in snapshot.warnings:
             print_note(f"warning: {snapshot.market}: {warning}")
@@ -97,7 +97,7 @@ def command(
         title = f"Debt by health factor at block {scan.head.number}"
         plots.bars(drawn, title, ("health factor", "US dollars"), by_name(scan.buckets))
     if as_json:
-        print_json(_document(scan, histogram=histogram), "scan")
+        print_json(_build_document(scan, histogram=histogram), "scan")
         return
     _print(scan, histogram=histogram)
 
@@ -123,7 +123,7 @@ class Scan:
         )
 
 
-async def _scanned(
+async def _run_scan(
     settings: Settings,
     block: BlockName,
     picking: Picking,
@@ -161,7 +161,7 @@ async def _scanned(
         )
 
 
-def _number(text: str | None, option: str) -> Decimal | None:
+def _parse_number_option(text: str | None, option: str) -> Decimal | None:
     """Parse an option's number. ConfigError if it is invalid or negative."""
     if text is None:
         return None
@@ -174,12 +174,12 @@ def _number(text: str | None, option: str) -> Decimal | None:
     return number
 
 
-def _document(scan: Scan, *, histogram: bool) -> dict[str, object]:
+def _build_document(scan: Scan, *, histogram: bool) -> dict[str, object]:
     head = scan.head
     late = [one.fields for one in scan.late] if scan.late is not None else [{}] * len(scan.rows)
     found: dict[str, object] = {
         "block": {"number": head.number, "hash": head.hash, "timestamp": head.timestamp},
-        "accounts": [_account(row) | more for row, more in zip(scan.rows, late, strict=True)],
+        "accounts": [_build_account(row) | more for row, more in zip(scan.rows, late, strict=True)],
         "coverage": coverage_document(scan.coverage),
     }
     if histogram:
@@ -195,7 +195,7 @@ def _document(scan: Scan, *, histogram: bool) -> dict[str, object]:
     return found
 
 
-def _account(row: Row) -> dict[str, object]:
+def _build_account(row: Row) -> dict[str, object]:
     one = row.health
     unpriced: dict[str, object] = {"unpriced": one.unpriced} if one.unpriced else {}
     return {
@@ -219,7 +219,7 @@ def _print(scan: Scan, *, histogram: bool) -> None:
     if scan.late is not None:
         late = [one.cells for one in scan.late]
     names = ("tier", "health", "collateral", "debt", "account", "market")
-    table = [(*_cells(row), *more) for row, more in zip(scan.rows, late, strict=True)]
+    table = [(*_build_cells(row), *more) for row, more in zip(scan.rows, late, strict=True)]
     print_table(names if scan.late is None else (*names, "left alone", "why"), table)
     print_note(
         f"{len(scan.rows)} of {scan.accounts} accounts with debt, at block {scan.head.number}"
@@ -228,7 +228,7 @@ def _print(scan: Scan, *, histogram: bool) -> None:
         print_note(f"coverage of {line}")
 
 
-def _cells(row: Row) -> tuple[Cell, ...]:
+def _build_cells(row: Row) -> tuple[Cell, ...]:
     one, digits = row.health, len(str(row.snapshot.base_unit)) - 1
     return (
         tier_text(row.tier),

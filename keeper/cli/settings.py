@@ -43,7 +43,10 @@ def show(
 ) -> None:
     """Show the settings in effect, without secrets and endpoint paths."""
     loaded = load(config, overrides(override))
-    values = {name: (value, _origin(name, loaded)) for name, value in _flat(loaded.settings)}
+    values = {
+        name: (value, _find_origin(name, loaded))
+        for name, value in _flatten_settings(loaded.settings)
+    }
     if as_json:
         print_json(
             {
@@ -60,7 +63,7 @@ def show(
 @app.command()
 def check(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
     """Check all settings and list every problem."""
-    problems = _problems(config)
+    problems = _find_problems(config)
     if as_json:
         print_json(
             {
@@ -83,7 +86,7 @@ def check(config: ConfigOption = None, *, as_json: JsonOption = False) -> None:
         print_line(f"ok: {settings_path(config)}")
 
 
-def _problems(config: ConfigOption) -> list[Problem]:
+def _find_problems(config: ConfigOption) -> list[Problem]:
     """Return all problems of the settings. Raises errors that prevent reading them."""
     try:
         settings = load(config).settings
@@ -111,7 +114,7 @@ def about_telling(settings: Settings) -> list[Problem]:
             found.append(Problem(setting=where, origin="", reason=str(error), hint=error.hint))
     try:
         read = Subscribed(notify.subscriptions, [one.name for one in notify.channel])
-        found.extend(_about_markets(settings, read.in_effect))
+        found.extend(_find_market_problems(settings, read.in_effect))
     except SettingsInvalid as error:
         found.extend(error.problems)
     except ConfigError as error:
@@ -120,7 +123,7 @@ def about_telling(settings: Settings) -> list[Problem]:
     return found
 
 
-def _about_markets(settings: Settings, subscriptions: Subscriptions) -> list[Problem]:
+def _find_market_problems(settings: Settings, subscriptions: Subscriptions) -> list[Problem]:
     """Return subscriptions to impossible markets, which never match a notice."""
     protocols = sorted({one.protocol for one in settings.market})
     return [
@@ -136,41 +139,41 @@ def _about_markets(settings: Settings, subscriptions: Subscriptions) -> list[Pro
     ]
 
 
-def _flat(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, object]]:
+def _flatten_settings(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, object]]:
     """Yield dotted names and printable values of every setting that has one."""
     for name in type(model).model_fields:
         if isinstance(model, Plugged) and name in Plugged.model_fields:
             continue
-        yield from _printable(f"{prefix}{name}", getattr(model, name))
+        yield from _format_values(f"{prefix}{name}", getattr(model, name))
     if isinstance(model, Plugged):
-        yield from _printable(prefix.rstrip("."), model.options)
+        yield from _format_values(prefix.rstrip("."), model.options)
 
 
-def _printable(name: str, value: object) -> Iterator[tuple[str, object]]:
-    if _listed(name) in SECRETS and isinstance(value, SecretStr):
+def _format_values(name: str, value: object) -> Iterator[tuple[str, object]]:
+    if _normalize_indices(name) in SECRETS and isinstance(value, SecretStr):
         yield name, HIDDEN
     elif isinstance(value, BaseModel):
-        yield from _flat(value, f"{name}.")
+        yield from _flatten_settings(value, f"{name}.")
     elif isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _printable(f"{name}.{key}", inner)
+            yield from _format_values(f"{name}.{key}", inner)
     elif isinstance(value, tuple | list) and not value:
         return
     elif isinstance(value, tuple | list):
         for index, inner in enumerate(value):
-            yield from _printable(f"{name}.{index}", inner)
+            yield from _format_values(f"{name}.{index}", inner)
     elif isinstance(value, SecretStr):
         yield name, endpoint_label(value.get_secret_value())
     elif value is not None:
         yield name, value if isinstance(value, int) else str(value)
 
 
-def _listed(name: str) -> str:
+def _normalize_indices(name: str) -> str:
     """Return the name with every list index as 0, since all items are alike."""
     return ".".join("0" if part.isdigit() else part for part in name.split("."))
 
 
-def _origin(name: str, loaded: Loaded) -> str:
+def _find_origin(name: str, loaded: Loaded) -> str:
     """Return where a value was set. A list's item may be set with its list."""
     while name:
         if name in loaded.origins:

@@ -66,7 +66,7 @@ def resolved(names: Sequence[str], symbols: Mapping[Address, str]) -> dict[str, 
     """
     found: dict[str, Address] = {}
     for name in names:
-        token = _resolved(name, symbols)
+        token = _resolve_token(name, symbols)
         other = next((known for known, one in found.items() if one == token), None)
         if other is not None:
             raise ConfigError(f"{other} and {name} are the same token", hint="move it once")
@@ -74,7 +74,7 @@ def resolved(names: Sequence[str], symbols: Mapping[Address, str]) -> dict[str, 
     return found
 
 
-def _resolved(name: str, symbols: Mapping[Address, str]) -> Address:
+def _resolve_token(name: str, symbols: Mapping[Address, str]) -> Address:
     lowered = name.lower()
     found = [
         token for token, symbol in symbols.items() if lowered in (token.lower(), symbol.lower())

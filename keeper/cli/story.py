@@ -101,11 +101,11 @@ def document(story: Story | Undecided) -> dict[str, object]:
         "health_factor": str(health.health_factor) if health else None,
         "liquidatable": bool(health and health.liquidatable),
         "tier": str(tier_of(health, story.thresholds)) if health else None,
-        "collateral": [_balance(one) for one in collateral],
-        "debt": [_balance(one) for one in debts],
+        "collateral": [_build_balance(one) for one in collateral],
+        "debt": [_build_balance(one) for one in debts],
         "policy": story.policy if story.verdicts else "",
-        "decisions": [_decision(one, story.head) for one in story.verdicts],
-        "recorded": [_recorded(one) for one in decisions_among(story.past)],
+        "decisions": [_build_decision(one, story.head) for one in story.verdicts],
+        "recorded": [_build_recorded(one) for one in decisions_among(story.past)],
         "history": [past.document(one) for one in story.past],
     }
 
@@ -138,9 +138,9 @@ def lines(story: Story | Undecided) -> Iterator[str]:
     if story.health is None:
         yield "  owes nothing here, so there is nothing to liquidate"
     else:
-        yield from _standing(story, story.health)
+        yield from _format_state(story, story.health)
     for one in story.verdicts:
-        yield from _verdict(one, story)
+        yield from _format_verdict(one, story)
     if story.policy and story.verdicts:
         yield f"    {story.policy}"
     if story.past:
@@ -149,7 +149,7 @@ def lines(story: Story | Undecided) -> Iterator[str]:
     yield ""
 
 
-def _recorded(one: StoredDecision) -> dict[str, object]:
+def _build_recorded(one: StoredDecision) -> dict[str, object]:
     return {
         "entry": one.entry,
         "block_number": one.block_number,
@@ -161,7 +161,7 @@ def _recorded(one: StoredDecision) -> dict[str, object]:
     }
 
 
-def _standing(story: Story, health: AccountHealth) -> Iterator[str]:
+def _format_state(story: Story, health: AccountHealth) -> Iterator[str]:
     tier = tier_text(tier_of(health, story.thresholds)).plain
     if health.unpriced:
         yield f"  {tier}: its health is not known: {health.unpriced}"
@@ -176,11 +176,11 @@ def _standing(story: Story, health: AccountHealth) -> Iterator[str]:
         yield "  it is not liquidatable: by the protocol's own rule it is healthy"
 
 
-def _verdict(verdict: Verdict, story: Story) -> Iterator[str]:
+def _format_verdict(verdict: Verdict, story: Story) -> Iterator[str]:
     decision = verdict.decision
     if isinstance(decision, Liquidate):
         yield f"  verdict{story.but}: liquidate"
-        yield from _plan(decision.plan, story)
+        yield from _format_plan(decision.plan, story)
         if verdict.quoted is not None:
             spend = story.snapshot.prices[decision.plan.spend_token]
             quoted = decimal(verdict.quoted, spend.decimals)
@@ -190,7 +190,7 @@ def _verdict(verdict: Verdict, story: Story) -> Iterator[str]:
                 f"    round {number}, in the same transaction, with health"
                 f" {health_text(plan.health_factor)} by then:"
             )
-            yield from _plan(plan, story)
+            yield from _format_plan(plan, story)
         return
     netted = (
         "" if decision.net_profit is None else f"; it would net {ether(decision.net_profit)} ETH"
@@ -200,14 +200,14 @@ def _verdict(verdict: Verdict, story: Story) -> Iterator[str]:
         yield f"    {decision.detail}"
 
 
-def _plan(plan: Plan, story: Story) -> Iterator[str]:
+def _format_plan(plan: Plan, story: Story) -> Iterator[str]:
     prices = story.snapshot.prices
     spend, receive = prices[plan.spend_token], prices[plan.receive_token]
     yield (
         f"    repay {decimal(plan.spend, spend.decimals)} {spend.symbol},"
         f" receive {decimal(plan.receive, receive.decimals)} {receive.symbol}"
     )
-    yield f"    sold through {_route(plan, story)}; paid for by {plan.funding.name}"
+    yield f"    sold through {_format_route(plan, story)}; paid for by {plan.funding.name}"
     yield (
         f"    earns {decimal(plan.gross_profit, spend.decimals)} {spend.symbol}"
         f" = {ether(plan.gross_profit_wei)} ETH, gas {plan.gas} at {plan.gas_price} wei,"
@@ -220,7 +220,7 @@ def _plan(plan: Plan, story: Story) -> Iterator[str]:
         yield f"    instead of: {other}"
 
 
-def _route(plan: Plan, story: Story) -> str:
+def _format_route(plan: Plan, story: Story) -> str:
     if not plan.route.hops:
         return "nothing: both tokens are the same"
     names = {token: price.symbol for token, price in story.snapshot.prices.items()}
@@ -230,7 +230,7 @@ def _route(plan: Plan, story: Story) -> str:
     return way
 
 
-def _balance(one: Balance) -> dict[str, object]:
+def _build_balance(one: Balance) -> dict[str, object]:
     return {
         "token": one.token,
         "symbol": one.symbol,
@@ -239,7 +239,7 @@ def _balance(one: Balance) -> dict[str, object]:
     }
 
 
-def _decision(verdict: Verdict, head: Head) -> dict[str, object]:
+def _build_decision(verdict: Verdict, head: Head) -> dict[str, object]:
     one = verdict.decision
     told = decision_event(one, head)
     if isinstance(one, Liquidate):

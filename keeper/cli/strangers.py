@@ -24,12 +24,14 @@ class Stranger:
 
 def find_strangers(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> list[Stranger]:
     """Find accounts without debt, markets and tokens in the settings that no market has."""
-    found = [*_subscribed(settings, snapshots), *_cured(settings, snapshots)]
-    return [*found, *_tokens(settings, snapshots), *_feeds(settings, snapshots)]
+    found = [*_check_subscribed(settings, snapshots), *_check_cured(settings, snapshots)]
+    return [*found, *_check_tokens(settings, snapshots), *_check_feeds(settings, snapshots)]
 
 
-def _subscribed(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> Iterator[Stranger]:
-    subscriptions = _subscriptions(settings).subscription
+def _check_subscribed(
+    settings: Settings, snapshots: Sequence[MarketSnapshot]
+) -> Iterator[Stranger]:
+    subscriptions = _load_current(settings).subscription
     wanted = {Address(account) for one in subscriptions for account in one.accounts}
     for account in sorted(wanted):
         if all(snapshot.account(account) is None for snapshot in snapshots):
@@ -40,26 +42,28 @@ def _subscribed(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> Iter
             )
 
 
-def _cured(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> Iterator[Stranger]:
+def _check_cured(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> Iterator[Stranger]:
     """Yield accounts on the cure list without a market, or without debt in theirs."""
     for at, one in enumerate(settings.cure.account):
         setting = f"cure.account[{at}]"
         of_it = [each for each in snapshots if one.market in (None, str(each.market))]
         if one.market is not None and not of_it:
-            yield _no_market(setting, one.market, snapshots)
+            yield _build_missing_market(setting, one.market, snapshots)
         elif all(snapshot.account(Address(one.account)) is None for snapshot in of_it):
             yield Stranger(
                 what=setting,
-                detail=f"{one.account} is to be cured, and owes nothing in {_where(one)}",
+                detail=f"{one.account} is to be cured, and owes nothing in {_format_market(one)}",
                 fix="is it mistyped? nothing is done for it until it borrows",
             )
 
 
-def _where(listed: CureAccount) -> str:
+def _format_market(listed: CureAccount) -> str:
     return "any market" if listed.market is None else listed.market
 
 
-def _no_market(setting: str, market: str, snapshots: Sequence[MarketSnapshot]) -> Stranger:
+def _build_missing_market(
+    setting: str, market: str, snapshots: Sequence[MarketSnapshot]
+) -> Stranger:
     there = sorted(str(one.market) for one in snapshots)
     near = nearest(market, there)
     return Stranger(
@@ -70,7 +74,7 @@ def _no_market(setting: str, market: str, snapshots: Sequence[MarketSnapshot]) -
     )
 
 
-def _tokens(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> Iterator[Stranger]:
+def _check_tokens(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> Iterator[Stranger]:
     """Yield limits and second sources of tokens without a price in any market."""
     known = {token for snapshot in snapshots for token in snapshot.prices}
     named = [(f"cure.limit[{at}]", one.token) for at, one in enumerate(settings.cure.limit)]
@@ -84,7 +88,7 @@ def _tokens(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> Iterator
             )
 
 
-def _feeds(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> Iterator[Stranger]:
+def _check_feeds(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> Iterator[Stranger]:
     """Yield configured feeds that no price uses."""
     stating = [one for one in snapshots if isinstance(one, StatesReadings)]
     known = {reading.feed for snapshot in stating for reading in snapshot.readings()}
@@ -97,7 +101,7 @@ def _feeds(settings: Settings, snapshots: Sequence[MarketSnapshot]) -> Iterator[
             )
 
 
-def _subscriptions(settings: Settings) -> Subscriptions:
+def _load_current(settings: Settings) -> Subscriptions:
     """Load the subscriptions. Empty without a file, or with a faulty one reported elsewhere."""
     notify = settings.notify
     if notify.subscriptions is None:

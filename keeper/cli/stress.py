@@ -84,69 +84,69 @@ def document(answer: Answer) -> dict[str, object]:
         "accounts": len(table.accounts),
         "unvalued": answer.unvalued,
         "liquidatable_now": int(np.count_nonzero(table.liquidatable)),
-        "totals": _totals(totals(stress)),
+        "totals": _build_totals(totals(stress)),
         "crossed": [
             {
                 "market": table.markets[table.market_of[at]],
                 "account": table.accounts[at],
                 "health_factor": str(int(stress.health[at] * WAD)),
             }
-            for at in _crossed(answer)
+            for at in _list_crossed(answer)
         ],
         "assets": [
             {
                 "token": asset.token,
                 "symbol": asset.symbol,
-                "collateral_usd": _usd(stress.collateral_at_risk[at]),
-                "debt_usd": _usd(stress.debt_at_risk[at]),
-                "sold_usd": _usd(stress.sold[at]),
-                "bonus_usd": _usd(stress.bonus[at]),
+                "collateral_usd": _format_usd(stress.collateral_at_risk[at]),
+                "debt_usd": _format_usd(stress.debt_at_risk[at]),
+                "sold_usd": _format_usd(stress.sold[at]),
+                "bonus_usd": _format_usd(stress.bonus[at]),
             }
             for at, asset in enumerate(table.assets)
             if stress.collateral_at_risk[at] or stress.debt_at_risk[at]
         ],
-        "exits": [_exit(one) for one in answer.exits],
-        "curve": [{"percent": str(at)} | _totals(point) for at, point in answer.curve],
+        "exits": [_build_sale(one) for one in answer.exits],
+        "curve": [{"percent": str(at)} | _build_totals(point) for at, point in answer.curve],
         "coverage": coverage_document(answer.coverage),
     }
 
 
-def _crossed(answer: Answer) -> Sequence[int]:
+def _list_crossed(answer: Answer) -> Sequence[int]:
     """Return the indices of accounts that would become liquidatable, worst first."""
     places = [int(at) for at in np.flatnonzero(answer.stress.crossed)]
     health, accounts = answer.stress.health, answer.table.accounts
     return sorted(places, key=lambda at: (float(health[at]), accounts[at]))
 
 
-def _totals(point: Totals) -> dict[str, object]:
+def _build_totals(point: Totals) -> dict[str, object]:
     return {
         "liquidatable": point.accounts,
         "crossed": point.crossed,
-        "collateral_usd": _usd(point.collateral),
-        "debt_usd": _usd(point.debt),
-        "bonus_usd": _usd(point.bonus),
-        "bad_debt_usd": _usd(point.bad_debt),
+        "collateral_usd": _format_usd(point.collateral),
+        "debt_usd": _format_usd(point.debt),
+        "bonus_usd": _format_usd(point.bonus),
+        "bad_debt_usd": _format_usd(point.bad_debt),
     }
 
 
-def _exit(one: Exit) -> dict[str, object]:
+def _build_sale(one: Exit) -> dict[str, object]:
     return {
         "sell": one.sold.token,
         "sell_symbol": one.sold.symbol,
         "for": one.bought.token,
         "for_symbol": one.bought.symbol,
         "amount": str(one.to_sell),
-        "amount_usd": _usd(one.to_sell_usd),
+        "amount_usd": _format_usd(one.to_sell_usd),
         "depth": str(one.depth),
         "covered": one.is_covered,
     }
 
 
-def _usd(amount: float) -> str:
+def _format_usd(amount: float) -> str:
     return f"{float(amount):.2f}"
 
 
-def _shown(amount: float) -> str:
+def _format_rounded(amount: float) -> str:
     return f"{float(amount):,.0f}"
 
 
@@ -163,8 +163,10 @@ def _print(answer: Answer) -> None:
         f" ({now} are past the line now)"
     )
     print_line(
-        f"then at risk: {_shown(whole.collateral)} of collateral, {_shown(whole.debt)} of debt;"
-        f" bonus up to {_shown(whole.bonus)}, bad debt {_shown(whole.bad_debt)} (US dollars)"
+        f"then at risk: {_format_rounded(whole.collateral)} of collateral,"
+        f" {_format_rounded(whole.debt)} of debt;"
+        f" bonus up to {_format_rounded(whole.bonus)},"
+        f" bad debt {_format_rounded(whole.bad_debt)} (US dollars)"
     )
     print_line("")
     print_table(
@@ -172,9 +174,9 @@ def _print(answer: Answer) -> None:
         [
             (
                 asset.symbol,
-                _shown(stress.collateral_at_risk[at]),
-                _shown(stress.debt_at_risk[at]),
-                _shown(stress.sold[at]),
+                _format_rounded(stress.collateral_at_risk[at]),
+                _format_rounded(stress.debt_at_risk[at]),
+                _format_rounded(stress.sold[at]),
             )
             for at, asset in enumerate(table.assets)
             if stress.collateral_at_risk[at] or stress.debt_at_risk[at]
@@ -210,7 +212,7 @@ def _print_exits(exits: Sequence[Exit]) -> None:
 
 
 def _print_crossed(answer: Answer) -> None:
-    places = _crossed(answer)
+    places = _list_crossed(answer)
     if not places:
         return
     print_line("")
@@ -236,10 +238,10 @@ def _print_curve(curve: Sequence[tuple[Percent, Totals]]) -> None:
             (
                 f"{at:+}%",
                 str(point.accounts),
-                _shown(point.collateral),
-                _shown(point.debt),
-                _shown(point.bonus),
-                _shown(point.bad_debt),
+                _format_rounded(point.collateral),
+                _format_rounded(point.debt),
+                _format_rounded(point.bonus),
+                _format_rounded(point.bad_debt),
             )
             for at, point in curve
         ],

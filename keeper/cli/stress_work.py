@@ -87,18 +87,27 @@ async def asked(
         table, unvalued = tabled(snapshots, {m: d / USD_UNIT for m, d in dollars.items()})
         tokens = resolved(list(shocks), {one.token: one.symbol for one in table.assets})
         moves = {tokens[name]: percent for name, percent in shocks.items()}
-        stress = await asyncio.to_thread(stressed, table, factors(table, _parts(moves)))
-        prices = _prices(snapshots, dollars)
-        wanted = set(_pairs(table, stress).values())
+        stress = await asyncio.to_thread(
+            stressed, table, factors(table, _convert_to_fractions(moves))
+        )
+        prices = _collect_prices(snapshots, dollars)
+        wanted = set(_list_pairs(table, stress).values())
         market = await _read_exits(session, wanted, Basis(block_hash=head.hash))
         return Answer(
             head=head,
             table=table,
             moves=moves,
             stress=stress,
-            exits=_exits(table, stress, moves, prices, market),
+            exits=_compute_sales(table, stress, moves, prices, market),
             curve=[
-                (at, totals(stressed(table, factors(table, _parts(dict.fromkeys(moves, at))))))
+                (
+                    at,
+                    totals(
+                        stressed(
+                            table, factors(table, _convert_to_fractions(dict.fromkeys(moves, at)))
+                        )
+                    ),
+                )
                 for at in curve
             ],
             unvalued=unvalued,
@@ -132,11 +141,11 @@ def tabled(
     return builder.built(), unvalued
 
 
-def _parts(moves: Mapping[Address, Percent]) -> dict[Address, float]:
+def _convert_to_fractions(moves: Mapping[Address, Percent]) -> dict[Address, float]:
     return {token: float(percent) / 100 for token, percent in moves.items()}
 
 
-def _prices(
+def _collect_prices(
     snapshots: Sequence[MarketSnapshot], dollars: Mapping[MarketKey, float]
 ) -> dict[Address, TokenPrice]:
     """Return each token's price in 1e-8 dollars, from the first market that states it."""
@@ -155,7 +164,7 @@ def _prices(
     return found
 
 
-def _exits(
+def _compute_sales(
     table: Table,
     stress: Stress,
     moves: Mapping[Address, Percent],
@@ -164,13 +173,13 @@ def _exits(
 ) -> list[Exit]:
     """Return the sales that the stressed accounts need, largest first."""
     found = list[Exit]()
-    for (row, column), pair in _pairs(table, stress).items():
+    for (row, column), pair in _list_pairs(table, stress).items():
         sold, bought = (prices.get(one) for one in pair)
         if sold is None or bought is None:
             continue
         usd = float(stress.pairs[row, column])
         moved = sold.price / USD_UNIT * (1.0 + float(moves.get(sold.token, Percent(0))) / 100)
-        sale = Sale(sold=sold, bought=bought, least=_least(stress, row))
+        sale = Sale(sold=sold, bought=bought, least=_compute_least(stress, row))
         found.append(
             Exit(
                 sold=sold,
@@ -183,7 +192,7 @@ def _exits(
     return sorted(found, key=lambda one: (-one.to_sell_usd, one.sold.token, one.bought.token))
 
 
-def _pairs(table: Table, stress: Stress) -> dict[tuple[int, int], Pair]:
+def _list_pairs(table: Table, stress: Stress) -> dict[tuple[int, int], Pair]:
     """Return the assets sold and bought, by their indices. The same asset needs no sale."""
     rows, columns = np.nonzero(stress.pairs)
     return {
@@ -193,7 +202,7 @@ def _pairs(table: Table, stress: Stress) -> dict[tuple[int, int], Pair]:
     }
 
 
-def _least(stress: Stress, asset: int) -> tuple[int, int]:
+def _compute_least(stress: Stress, asset: int) -> tuple[int, int]:
     """Return the part of a sale's proceeds that repays the debt. The rest is the bonus."""
     sold, bonus = float(stress.sold[asset]), float(stress.bonus[asset])
     return int((sold - bonus) / sold * _RATIO_SCALE), _RATIO_SCALE

@@ -33,16 +33,16 @@ def list_(
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Show the newest N.")] = 50,
 ) -> None:
     """List nonces, newest first, with accounts, profit, gas and state."""
-    path = _journal(config_file)
+    path = _find_journal(config_file)
     found, when = _read(path, limit), learn_as_of(path)
     if as_json:
-        document = {"transactions": [_document(one) for one in found], "as_of": when.document}
+        document = {"transactions": [_build_document(one) for one in found], "as_of": when.document}
         print_json(document, "tx-list")
         return
     columns = (
         "nonce", "expected, ETH", "realised, ETH", "gas, ETH", "state", "accounts", "hash",
     )  # fmt: skip
-    print_table(columns, [_row(one) for one in found])
+    print_table(columns, [_build_row(one) for one in found])
     if not found:
         print_line("the journal has no transaction")
     print_line(when.line)
@@ -56,13 +56,13 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show a nonce with intents, attempts, answers, receipts and profit."""
-    journal = _journal(config_file)
+    journal = _find_journal(config_file)
     found = [one for one in _read(journal, None) if _is(one, which.lower())]
     if not found:
         raise ConfigError(f"the journal has no transaction {which}", hint="see `keeper tx list`")
-    more, when = _told(journal, found[0].nonce), learn_as_of(journal)
+    more, when = _read_details(journal, found[0].nonce), learn_as_of(journal)
     if as_json:
-        document = _document(found[0]) | {"call": described(found[0].newest.calldata)}
+        document = _build_document(found[0]) | {"call": described(found[0].newest.calldata)}
         print_json(document | more | {"as_of": when.document}, "tx-show")
         return
     for line in (*lines(found[0], more), when.line):
@@ -74,7 +74,7 @@ def bump(
     nonce: NonceArgument, config_file: ConfigOption = None, *, as_json: JsonOption = False
 ) -> None:
     """Replace a pending transaction by the same one with higher fees."""
-    _command(_journal(config_file), "bump", nonce, as_json=as_json)
+    _send_action(_find_journal(config_file), "bump", nonce, as_json=as_json)
 
 
 @app.command()
@@ -82,10 +82,10 @@ def cancel(
     nonce: NonceArgument, config_file: ConfigOption = None, *, as_json: JsonOption = False
 ) -> None:
     """Replace a pending transaction by an empty one (cancel it)."""
-    _command(_journal(config_file), "cancel", nonce, as_json=as_json)
+    _send_action(_find_journal(config_file), "cancel", nonce, as_json=as_json)
 
 
-def _journal(config_file: Path | None) -> Path:
+def _find_journal(config_file: Path | None) -> Path:
     return config.load(config_file).settings.journal.path
 
 
@@ -100,7 +100,7 @@ def _read(path: Path, limit: int | None) -> list[Submission]:
         engine.dispose()
 
 
-def _told(path: Path, nonce: int) -> dict[str, list[Told]]:
+def _read_details(path: Path, nonce: int) -> dict[str, list[Told]]:
     engine = database.reader(path)
     try:
         return database.read(engine, lambda one: told(one, nonce))
@@ -108,7 +108,7 @@ def _told(path: Path, nonce: int) -> dict[str, list[Told]]:
         engine.dispose()
 
 
-def _command(journal: Path, action: str, nonce: int, *, as_json: bool) -> None:
+def _send_action(journal: Path, action: str, nonce: int, *, as_json: bool) -> None:
     answer = ask(journal, action, str(nonce))
     if not answer.get("ok"):
         error = ConfigError if answer.get("code") == ConfigError.code else EnvironmentFault
@@ -119,7 +119,7 @@ def _command(journal: Path, action: str, nonce: int, *, as_json: bool) -> None:
         print_line(f"nonce {nonce}: {answer['result']}")
 
 
-def _row(one: Submission) -> Sequence[Cell]:
+def _build_row(one: Submission) -> Sequence[Cell]:
     mined = one.inclusion
     return (
         str(one.nonce),
@@ -136,7 +136,7 @@ def _is(submission: Submission, which: str) -> bool:
     return which == str(submission.nonce) or any(one.hash == which for one in submission.attempts)
 
 
-def _document(submission: Submission) -> dict[str, object]:
+def _build_document(submission: Submission) -> dict[str, object]:
     batch, inclusion = submission.batch, submission.inclusion
     return {
         "nonce": submission.nonce,
@@ -147,7 +147,7 @@ def _document(submission: Submission) -> dict[str, object]:
         ],
         "expected_profit_wei": None if batch is None else str(batch.net_profit),
         "net_profit_wei": None if inclusion is None else str(inclusion.net_profit),
-        "attempts": [_attempt(one) for one in submission.attempts],
+        "attempts": [_build_attempt(one) for one in submission.attempts],
         "receipt": None
         if inclusion is None
         else {
@@ -172,7 +172,7 @@ def _document(submission: Submission) -> dict[str, object]:
     }
 
 
-def _attempt(one: Attempt) -> dict[str, object]:
+def _build_attempt(one: Attempt) -> dict[str, object]:
     return {
         "kind": str(one.kind),
         "hash": one.hash,

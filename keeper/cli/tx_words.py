@@ -17,13 +17,13 @@ def state_text(one: Submission) -> str:
         return "waiting"
     kind = next((each.kind for each in one.attempts if each.hash == mined.hash), None)
     if kind is AttemptKind.CANCEL:
-        return f"cancelled, {_depth(one)}"
+        return f"cancelled, {_format_depth(one)}"
     failed = sum(bool(plan.failure) for plan in mined.plans)
     if not mined.success:
-        return f"reverted, {_depth(one)}"
+        return f"reverted, {_format_depth(one)}"
     if failed:
-        return f"{failed} of {len(mined.plans)} failed, {_depth(one)}"
-    return _depth(one)
+        return f"{failed} of {len(mined.plans)} failed, {_format_depth(one)}"
+    return _format_depth(one)
 
 
 def accounts_text(one: Submission) -> str:
@@ -60,12 +60,12 @@ def lines(one: Submission, told: Mapping[str, Sequence[Mapping[str, Any]]]) -> I
                 f" net{became}"
             )
     for attempt, sent in zip(one.attempts, told["sends"], strict=False):
-        yield _attempt(attempt, sent)
+        yield _format_attempt(attempt, sent)
     for receipt in told["receipts"]:
-        yield _receipt(receipt)
+        yield _format_receipt(receipt)
 
 
-def _attempt(one: Attempt, sent: Mapping[str, Any]) -> str:
+def _format_attempt(one: Attempt, sent: Mapping[str, Any]) -> str:
     fee, tip = (decimal(int(fee), GWEI_DIGITS) for fee in (one.fees.max_fee, one.fees.priority_fee))
     answer = sent.get("answer")
     heard = f", answered: {answer}" if answer else ""
@@ -75,7 +75,7 @@ def _attempt(one: Attempt, sent: Mapping[str, Any]) -> str:
     )
 
 
-def _receipt(one: Mapping[str, Any]) -> str:
+def _format_receipt(one: Mapping[str, Any]) -> str:
     ended = "worked" if one["success"] else "reverted"
     gas = int(one["gas_used"]) * int(one["gas_price_wei"]) + int(one["data_fee_wei"])
     return (
@@ -84,5 +84,5 @@ def _receipt(one: Mapping[str, Any]) -> str:
     )
 
 
-def _depth(one: Submission) -> str:
+def _format_depth(one: Submission) -> str:
     return "final" if one.state is NonceState.FINAL else "included, not final yet"

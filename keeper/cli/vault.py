@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from keeper.cli.executor import _address as address_option
+from keeper.cli.executor import _parse_address_option as address_option
 from keeper.cli.findings import report
 from keeper.cli.lazy import loaded
 from keeper.cli.options import ConfigOption, InitJournalOption, JsonOption, SetOption

@@ -19,7 +19,7 @@ async def loss_findings(
 ) -> list[Finding]:
     """Check the markets opened for clearing. Warn if clearing is enabled and no market is open."""
     able = [one for one in snapshots if isinstance(one, TakesClears)]
-    found = [each for one in able for each in await _market(place, vault, one)]
+    found = [each for one in able for each in await _check_market(place, vault, one)]
     if found or not able or not wanted:
         return found
     where = f"0x{able[0].clear_place.hex()}"
@@ -27,16 +27,16 @@ async def loss_findings(
     return [warn("vault clearing", "cure.clear is on, but no market is open for it", call)]
 
 
-async def _market(place: Here, vault: Address, snapshot: TakesClears) -> list[Finding]:
+async def _check_market(place: Here, vault: Address, snapshot: TakesClears) -> list[Finding]:
     """Check one market. Empty if it is not open."""
     tokens = sorted(snapshot.prices.values(), key=lambda one: one.symbol)
     calls = language.loss_calls(vault, snapshot.clear_place, [one.token for one in tokens])
     limits, left, *shares = await place.reader.aggregate(calls, place.basis)
-    each, day = _words(limits, 2)
+    each, day = _read_words(limits, 2)
     if not each and not day:
         return []
     unit, digits = snapshot.loss_unit
-    (rest,) = _words(left, 1)
+    (rest,) = _read_words(left, 1)
     where = f"vault clearing {snapshot.market}"
     detail = (
         f"may lose {decimal(each, digits)} {unit} in a transaction and {decimal(day, digits)} a"
@@ -51,9 +51,9 @@ async def _market(place: Here, vault: Address, snapshot: TakesClears) -> list[Fi
         "left_today": str(rest),
     }
     counted = [
-        _counted(where, one, bps)
+        _check_counted(where, one, bps)
         for one, share in zip(tokens, shares, strict=True)
-        if (bps := _words(share, 1)[0])
+        if (bps := _read_words(share, 1)[0])
     ]
     if not counted:
         call = f"the owner calls setCounted({figures['place']}, collateral, bps)"
@@ -61,7 +61,7 @@ async def _market(place: Here, vault: Address, snapshot: TakesClears) -> list[Fi
     return [ok(where, detail, figures), *counted]
 
 
-def _counted(where: str, token: TokenPrice, bps: int) -> Finding:
+def _check_counted(where: str, token: TokenPrice, bps: int) -> Finding:
     detail = f"{token.symbol} counts at {decimal(bps * 100, 4)} % of the market's price"
     if bps == BPS:
         call = "the owner calls setCounted with what it would really fetch"
@@ -71,7 +71,7 @@ def _counted(where: str, token: TokenPrice, bps: int) -> Finding:
     )
 
 
-def _words(result: CallResult, number: int) -> list[int]:
+def _read_words(result: CallResult, number: int) -> list[int]:
     """Return an answer's 32-byte words. Zeros if the vault did not answer."""
     if not result.success or len(result.data) < number * WORD:
         return [0] * number

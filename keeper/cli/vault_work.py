@@ -82,12 +82,12 @@ async def findings(place: Here, settings: Settings, wallet: Address | None) -> l
         return [code]
     snapshots = [one for market in place.session.markets for one in await place.snapshots(market)]
     prices = {token: price for one in snapshots for token, price in one.prices.items()}
-    found = [code, *await _roles(place, vault, wallet)]
+    found = [code, *await _check_roles(place, vault, wallet)]
     for limit in settings.cure.limit:
-        found += await _limit(place, vault, limit, prices.get(limit.token))
+        found += await _check_limit(place, vault, limit, prices.get(limit.token))
     found += await loss_findings(place, vault, snapshots, wanted=settings.cure.clear)
     for account in settings.cure.account:
-        found += await _account(place, settings, account, snapshots)
+        found += await _check_account(place, settings, account, snapshots)
     return found
 
 
@@ -103,7 +103,7 @@ async def code_finding(place: Here, vault: Address) -> Finding:
     return fail("vault code", f"{vault} is not this version's vault", "keeper vault deploy")
 
 
-async def _roles(place: Here, vault: Address, wallet: Address | None) -> list[Finding]:
+async def _check_roles(place: Here, vault: Address, wallet: Address | None) -> list[Finding]:
     owner, pending, paused = await _read(
         place, vault, [calldata("owner()"), calldata("pendingOwner()"), calldata("paused()")]
     )
@@ -131,7 +131,7 @@ async def _roles(place: Here, vault: Address, wallet: Address | None) -> list[Fi
     return found
 
 
-async def _limit(
+async def _check_limit(
     place: Here, vault: Address, limit: CureLimit, price: TokenPrice | None
 ) -> list[Finding]:
     """Check the vault's limits of a token against the settings, and its balance."""
@@ -161,7 +161,7 @@ async def _limit(
     ]
 
 
-async def _account(
+async def _check_account(
     place: Here, settings: Settings, listed: CureAccount, snapshots: Sequence[MarketSnapshot]
 ) -> list[Finding]:
     """Check where the vault lists an account, and its spending limits by token."""
@@ -169,7 +169,7 @@ async def _account(
     wanted = [one for one in snapshots if listed.market in (None, one.market)]
     for snapshot in wanted:
         if isinstance(snapshot, TakesCures):
-            said = await _listing(place, settings, listed, snapshot)
+            said = await _check_listing(place, settings, listed, snapshot)
             if listed.market is not None or len(wanted) == 1 or said.level is not Level.FAIL:
                 found.append(said)
     if not found:
@@ -183,11 +183,11 @@ async def _account(
         hint = f"a target above {health_text(quiet)}"
         found.append(warn(f"vault {listed.account}", detail, hint))
     for limit in settings.cure.limit:
-        found += await _account_limit(place, settings, listed, limit, snapshots)
+        found += await _check_account_limit(place, settings, listed, limit, snapshots)
     return found
 
 
-async def _listing(
+async def _check_listing(
     place: Here, settings: Settings, listed: CureAccount, snapshot: TakesCures
 ) -> Finding:
     target, account = listed.listed.target, listed.account
@@ -208,7 +208,7 @@ async def _listing(
     return ok(name, detail)
 
 
-async def _account_limit(
+async def _check_account_limit(
     place: Here,
     settings: Settings,
     listed: CureAccount,

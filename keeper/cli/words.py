@@ -53,12 +53,12 @@ def ether(amount: object) -> str:
 
 def event_line(event: Event) -> str:
     """Format a running node's event as one line. Empty for events of no interest."""
-    worded = _WORDED.get(str(event["event"]), _other)(event)
+    worded = _WORDED.get(str(event["event"]), _format_other)(event)
     block = event.get("block_number")
     return f"block {block}  {worded}" if worded and block is not None else worded
 
 
-def _decision(event: Event) -> str:
+def _format_decision(event: Event) -> str:
     if event["reason"] == SkipReason.IN_FLIGHT:
         return ""
     profit = event["net_profit_wei"]
@@ -72,45 +72,45 @@ def _decision(event: Event) -> str:
     return f"skip {event['account']}  {event['reason']}{netted}: {event['detail']}"
 
 
-def _block(event: Event) -> str:
+def _format_block(event: Event) -> str:
     return f"{event['accounts']} accounts with debt, {event['unhealthy']} liquidatable"
 
 
-def _attempt(event: Event) -> str:
+def _format_attempt(event: Event) -> str:
     return f"sent {event['kind']} nonce {event['nonce']} {event['hash']}: {event['result']}"
 
 
-def _receipt(event: Event) -> str:
+def _format_receipt(event: Event) -> str:
     netted = event.get("net_profit_wei")
     earned = "" if netted is None else f"  net {ether(netted)} ETH"
     return f"{event['event']} nonce {event['nonce']} {event['hash']}{earned}"
 
 
-def _breaker(event: Event) -> str:
+def _format_breaker(event: Event) -> str:
     name, state = event["name"], event["state"]
     by_hand = state == "open" and name in {Breaker.PAUSED, Breaker.FINALITY}
     hint = f"; nothing new is sent until `keeper breaker reset {name}`" if by_hand else ""
     return f"breaker {name} {state}: {event['detail']}{hint}"
 
 
-def _finality(event: Event) -> str:
+def _format_finality(event: Event) -> str:
     held = "; nothing is signed" if event["held"] else ""
     return f"finality {str(event['state']).replace('_', ' ')}: {event['detail']}{held}"
 
 
-def _coverage(event: Event) -> str:
+def _format_coverage(event: Event) -> str:
     if event["state"] == "covered":
         return f"{event['market']}: the known accounts' debts add up to the contracts' totals again"
     return f"{event['market']}: {event['detail']}; {event['hint']}"
 
 
-def _logs(event: Event) -> str:
+def _format_logs(event: Event) -> str:
     if event["state"] == "explained":
         return f"{event['market']}: the logs explain block {event['first_block']} by now"
     return f"{event['market']}: {event['detail']}; its logs are searched for again"
 
 
-def _margin_call(event: Event) -> str:
+def _format_margin_call(event: Event) -> str:
     subject = " ".join(str(one) for one in (event["account"], event["tier"]) if one)
     factor = event["health_factor"]
     health = "" if factor is None else f", health {health_text(int(str(factor)))}"
@@ -118,7 +118,7 @@ def _margin_call(event: Event) -> str:
     return ": ".join(one for one in facts if one)
 
 
-def _cure(event: Event) -> str:
+def _format_cure(event: Event) -> str:
     whom = f"{event['account']} ({event['tier']})"
     if event["action"] == "skip":
         return f"no cure for {whom}  {event['reason']}: {event['detail']}"
@@ -130,7 +130,7 @@ def _cure(event: Event) -> str:
     )
 
 
-def _notification(event: Event) -> str:
+def _format_notification(event: Event) -> str:
     why = f": {event['reason']}" if event["reason"] else ""
     count = event["notices"]
     result = {"sent": "delivered", "dead": "given up"}.get(str(event["result"]), event["result"])
@@ -138,16 +138,16 @@ def _notification(event: Event) -> str:
     return f"{event['channel']}: {told}, attempt {event['attempt']}{why}"
 
 
-def _paper(event: Event) -> str:
+def _format_paper(event: Event) -> str:
     return f"would have netted {ether(event['net_profit_wei'])} ETH on {event['account']}"
 
 
-def _paper_total(event: Event) -> str:
+def _format_paper_total(event: Event) -> str:
     netted = ether(event["net_profit_wei"])
     return f"on paper so far: {event['liquidations']} liquidations, {netted} ETH net"
 
 
-def _other(event: Event) -> str:
+def _format_other(event: Event) -> str:
     rest = " ".join(
         f"{key}={value}"
         for key, value in event.items()
@@ -157,19 +157,19 @@ def _other(event: Event) -> str:
 
 
 _WORDED: Final[Mapping[str, Callable[[Event], str]]] = {
-    "decision": _decision,
-    "block": _block,
-    "attempt": _attempt,
-    "included": _receipt,
-    "final": _receipt,
-    "reopened": _receipt,
-    "breaker": _breaker,
-    "finality": _finality,
-    "coverage": _coverage,
-    "logs": _logs,
-    "margin_call": _margin_call,
-    "cure": _cure,
-    "notification": _notification,
-    "paper": _paper,
-    "paper_total": _paper_total,
+    "decision": _format_decision,
+    "block": _format_block,
+    "attempt": _format_attempt,
+    "included": _format_receipt,
+    "final": _format_receipt,
+    "reopened": _format_receipt,
+    "breaker": _format_breaker,
+    "finality": _format_finality,
+    "coverage": _format_coverage,
+    "logs": _format_logs,
+    "margin_call": _format_margin_call,
+    "cure": _format_cure,
+    "notification": _format_notification,
+    "paper": _format_paper,
+    "paper_total": _format_paper_total,
 }

@@ -56,9 +56,9 @@ class Index:
 
     def rows_of(self, addresses: Bytes) -> Rows:
         """Return each address's row, ``UNKNOWN`` where it is missing."""
-        wanted, kept = _keys(addresses), _keys(self._addresses)
+        wanted, kept = _pack_keys(addresses), _pack_keys(self._addresses)
         found = np.full(len(wanted), UNKNOWN, dtype=np.int64)
-        slot, open_ = self._slot(wanted), np.arange(len(wanted))
+        slot, open_ = self._compute_slots(wanted), np.arange(len(wanted))
         while len(open_):
             row = self._slots[slot[open_]].astype(np.int64)
             open_, row = open_[row != _EMPTY], row[row != _EMPTY]
@@ -71,7 +71,7 @@ class Index:
     def row_of(self, address: bytes) -> int:
         """Return one address's row, ``UNKNOWN`` where it is missing, without numpy's overhead."""
         slots, last = self._slots, (1 << self._bits) - 1
-        at = _mixed(address) >> (64 - self._bits)
+        at = _hash_address(address) >> (64 - self._bits)
         while (row := int(slots[at])) != _EMPTY:
             if self._addresses[row].tobytes() == address:
                 return row
@@ -89,14 +89,14 @@ class Index:
         return rows
 
     def _place(self, rows: Rows) -> None:
-        slot = self._slot(_keys(self._addresses[rows]))
+        slot = self._compute_slots(_pack_keys(self._addresses[rows]))
         while len(rows):
             free = self._slots[slot] == _EMPTY
             self._slots[slot[free]] = rows[free]  # of several for one slot, the last remains
             waiting = self._slots[slot] != rows
             rows, slot = rows[waiting], (slot[waiting] + 1) & (len(self._slots) - 1)
 
-    def _slot(self, keys: Keys) -> NDArray[np.uint64]:
+    def _compute_slots(self, keys: Keys) -> NDArray[np.uint64]:
         mixed = keys["head"] ^ keys["middle"] * np.uint64(_MIDDLE)
         mixed ^= keys["tail"] * np.uint64(_TAIL)
         mixed ^= mixed >> np.uint64(_FOLD)
@@ -104,7 +104,7 @@ class Index:
         return np.asarray(mixed >> np.uint64(64 - self._bits), dtype=np.uint64)
 
 
-def _mixed(address: bytes) -> int:
+def _hash_address(address: bytes) -> int:
     head, middle = (int.from_bytes(address[at : at + 8], "little") for at in (0, 8))
     mixed = head ^ middle * _MIDDLE & _MASK
     mixed ^= int.from_bytes(address[16:], "little") * _TAIL & _MASK
@@ -112,5 +112,5 @@ def _mixed(address: bytes) -> int:
     return mixed * _LAST & _MASK
 
 
-def _keys(addresses: Bytes) -> Keys:
+def _pack_keys(addresses: Bytes) -> Keys:
     return np.ascontiguousarray(addresses).view(_KEY)[:, 0]

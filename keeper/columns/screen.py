@@ -50,32 +50,32 @@ def least_health(view: View, factors: Factors) -> Floats:
     sums with far more collateral than debt lose the last digits of the debt.
     """
     count = len(view)
-    further = _spilled(view, factors) if view.columns.spill.used else None
+    further = _sum_overflow(view, factors) if view.columns.spill.used else None
     least = np.empty(count)
-    scratch = _Scratch(min(AT_ONCE, max(count, 1)))
+    scratch = _ScratchMemory(min(AT_ONCE, max(count, 1)))
     for first in range(0, count, AT_ONCE):
         part = slice(first, min(first + AT_ONCE, count))
         signed, total = scratch.summed(view, factors, part)
         if further is not None:
             signed += further.signed[part]
             total += further.total[part]
-        _health(signed, total, factors, least[part])
+        _divide_cautiously(signed, total, factors, least[part])
     changed = view.overwritten()
     if len(changed):
-        least[changed] = _of_rows(view, changed, factors)
+        least[changed] = _compute_rows(view, changed, factors)
     least[~view.owes()] = np.inf
     return least
 
 
 @dataclass(frozen=True, slots=True)
-class _Sums:
+class _LegSums:
     """Sums of each account's legs, as collateral minus debt and as collateral plus debt."""
 
     signed: Floats
     total: Floats
 
 
-class _Scratch:
+class _ScratchMemory:
     """Memory of one part of the pass, reused for the next."""
 
     def __init__(self, rows: int) -> None:
@@ -101,7 +101,7 @@ class _Scratch:
         return signed, total
 
 
-def _health(signed: Floats, total: Floats, factors: Factors, out: Floats) -> None:
+def _divide_cautiously(signed: Floats, total: Floats, factors: Factors, out: Floats) -> None:
     """Write the lower bound of the health factor into ``out``.
 
     A debt lost in the sums beside its collateral still counts with the possible roundings.
@@ -118,23 +118,23 @@ def _health(signed: Floats, total: Floats, factors: Factors, out: Floats) -> Non
         out[too_much] = math.nan
 
 
-def _spilled(view: View, factors: Factors) -> _Sums:
+def _sum_overflow(view: View, factors: Factors) -> _LegSums:
     """Return the sums of the legs in the overflow, by row."""
     spill, count = view.columns.spill, len(view)
     used = slice(0, spill.used)
     ours = (spill.row[used] >= 0) & (spill.row[used] < count)
     row = spill.row[used][ours]
     value = factors.by_code[spill.code[used][ours]] * spill.amount[used][ours]
-    return _Sums(added(row, value, count), added(row, np.abs(value), count))
+    return _LegSums(added(row, value, count), added(row, np.abs(value), count))
 
 
-def _of_rows(view: View, rows: Rows, factors: Factors) -> Floats:
+def _compute_rows(view: View, rows: Rows, factors: Factors) -> Floats:
     """Return the lower bounds of these rows alone, as of the view."""
     block = view.block(rows)
     value = factors.by_code[block.code] * cautious(block, view.columns.codes)
     owner, least = block.owner, np.empty(len(rows))
     signed, total = (added(owner, one, len(rows)) for one in (value, np.abs(value)))
-    _health(signed, total, factors, least)
+    _divide_cautiously(signed, total, factors, least)
     return least
 
 

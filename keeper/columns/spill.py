@@ -56,7 +56,7 @@ class Spill:
     ) -> None:
         """Append the legs of accounts without any here."""
         end = self.used + len(code)
-        self._grow(end)
+        self._extend(end)
         legs = slice(self.used, end)
         self.row[legs], self.code[legs] = np.repeat(rows, count), code
         self.amount[legs], self._words[legs] = amount, words
@@ -68,7 +68,7 @@ class Spill:
         self._first = np.concatenate([self._first, first])[order]
         self._count = np.concatenate([self._count, count.astype(np.int64)])[order]
 
-    def _grow(self, capacity: int) -> None:
+    def _extend(self, capacity: int) -> None:
         if capacity <= len(self.row):
             return
         if len(self.row):

@@ -31,13 +31,13 @@ class BalanceSums:
 
     def add(self, block: Block) -> None:
         """Add the balances of all legs of these accounts."""
-        self._change(block, 1)
+        self._add_signed(block, 1)
 
     def subtract(self, block: Block) -> None:
         """Subtract the balances of all legs of these accounts."""
-        self._change(block, -1)
+        self._add_signed(block, -1)
 
-    def _change(self, block: Block, sign: int) -> None:
+    def _add_signed(self, block: Block, sign: int) -> None:
         if not len(block.code):
             return
         missing = int(block.code.max()) + 1 - len(self._by_code)
@@ -49,9 +49,9 @@ class BalanceSums:
             return
         for start in range(0, len(block.code), EXACT_LEGS):
             legs = slice(start, start + EXACT_LEGS)
-            self._change_many(block.code[legs].astype(np.int64), block.words[legs], sign)
+            self._add_signed_many(block.code[legs].astype(np.int64), block.words[legs], sign)
 
-    def _change_many(self, code: Rows, words: Words, sign: int) -> None:
+    def _add_signed_many(self, code: Rows, words: Words, sign: int) -> None:
         for word in range(BALANCE_WORDS):
             low, high = words[:, word] & _HALF, words[:, word] >> np.uint64(_HALF_BITS)
             for half, values in enumerate((low, high)):

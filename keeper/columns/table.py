@@ -54,15 +54,15 @@ class Columns:
     def reserve(self, capacity: int) -> None:
         """Reserve memory for ``capacity`` accounts."""
         self.index.reserve(capacity)
-        self._grow(capacity)
+        self._extend(capacity)
 
     def put(self, addresses: Bytes, block: Block) -> Rows:
         """Write accounts, each once, and return their rows. Unknown ones are added."""
         rows = self.index.rows_of(addresses)
         known = rows != UNKNOWN
-        self._keep(rows[known])
+        self._save_for_views(rows[known])
         if not known.all():
-            self._grow(len(self) + int(np.count_nonzero(~known)))
+            self._extend(len(self) + int(np.count_nonzero(~known)))
             rows[~known] = self.index.append(addresses[~known])
         self._write(rows, block)
         self._changed[rows] = True
@@ -141,7 +141,7 @@ class Columns:
         """
         if any(name not in arrays for name in STORED):
             raise MarketUnreadable("stored accounts of which a part is missing")
-        block = self._block_of(arrays)
+        block = self._build_block(arrays)
         address = arrays["address"].astype(np.uint8).reshape(-1, ADDRESS_BYTES)
         if len(address) != len(block):
             raise MarketUnreadable("stored accounts without an address, or the reverse")
@@ -149,7 +149,7 @@ class Columns:
         self._changed[rows] = False
         return rows
 
-    def _block_of(self, arrays: Mapping[str, Array]) -> Block:
+    def _build_block(self, arrays: Mapping[str, Array]) -> Block:
         code, width = arrays["code"].astype(np.int64), arrays["words"].shape[-1]
         legs = int(arrays["count"].sum(dtype=np.int64))
         fits = len(arrays["category"]) == len(arrays["count"]) and legs == len(code)
@@ -170,14 +170,14 @@ class Columns:
             words=arrays["words"].astype(np.uint64),
         )
 
-    def _keep(self, rows: Rows) -> None:
+    def _save_for_views(self, rows: Rows) -> None:
         """Store the contents of these rows for the views that include them."""
         latest = self.newest() if self.newest is not None else None
         if latest is not None and len(rows):
             ordered = np.sort(rows)
             latest.saved.append((ordered, self.block(ordered)))
 
-    def _grow(self, capacity: int) -> None:
+    def _extend(self, capacity: int) -> None:
         if capacity <= len(self.count):
             return
         if len(self.count):

@@ -37,12 +37,12 @@ async def find_first_blocks(settings: Settings, reader: NodeReader) -> list[int 
             creation = await find_kept_creation(settings, reader, adapter.key, adapter)
         except (ChainError, ConfigError) as error:  # reported when the market is read
             creation = Creation(block=None, reason=str(error))
-        _say(adapter.key, creation)
+        _report_creation(adapter.key, creation)
         blocks.append(creation.block)
     return blocks
 
 
-def _say(key: MarketKey, creation: Creation) -> None:
+def _report_creation(key: MarketKey, creation: Creation) -> None:
     if creation.block is None:
         log.warning(
             "first_block_not_found market=%s reason=%s: its history is read from block 0; set the"

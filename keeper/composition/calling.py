@@ -36,14 +36,14 @@ async def calling(
 
     ``own_clock`` states that the chain's time is unrelated to this machine's and is used alone.
     """
-    calls = await _calls(session, journal.database, emit, metrics, own_clock=own_clock)
+    calls = await _build_stage(session, journal.database, emit, metrics, own_clock=own_clock)
     live = submitter if isinstance(submitter, NodeSubmitter) else None
     actions = {"ack": calls.acknowledge}
     async with listening(socket_path(journal.path), live, journal.record_control, actions):
         yield calls
 
 
-async def _calls(
+async def _build_stage(
     session: Session,
     database: Database,
     emit: Callable[[Event], None],
@@ -68,7 +68,7 @@ async def _calls(
         second=second.prices,
     )
     if metrics is not None:
-        calls.looked = _counted(metrics, calls)
+        calls.looked = _build_counter(metrics, calls)
     await calls.start()
     return calls
 
@@ -85,7 +85,7 @@ def wanted_of(settings: Settings) -> Wanted:
     return Wanted(target=health, holds_seconds=3_600 * settings.calls.holds_hours)
 
 
-def _counted(metrics: Metrics, calls: MarginCalls) -> Callable[[Block], None]:
+def _build_counter(metrics: Metrics, calls: MarginCalls) -> Callable[[Block], None]:
     """Build the function that counts a block's tiers, feed ages and rejected prices."""
 
     def counted(block: Block) -> None:

@@ -23,15 +23,15 @@ def limits_of(settings: Settings) -> Limits:
     """Build the limits in wei, rounded down."""
     wanted = settings.limits
     return Limits(
-        max_gas_per_transaction=_wei(wanted.max_gas_per_transaction_eth),
-        max_gas_per_hour=_wei(wanted.max_gas_per_hour_eth),
-        max_gas_per_day=_wei(wanted.max_gas_per_day_eth),
-        max_races_per_hour=_wei(wanted.max_races_per_hour_eth),
+        max_gas_per_transaction=_convert_to_wei(wanted.max_gas_per_transaction_eth),
+        max_gas_per_hour=_convert_to_wei(wanted.max_gas_per_hour_eth),
+        max_gas_per_day=_convert_to_wei(wanted.max_gas_per_day_eth),
+        max_races_per_hour=_convert_to_wei(wanted.max_races_per_hour_eth),
         max_consecutive_reverts=wanted.max_consecutive_reverts,
-        min_balance=_wei(wanted.min_balance_eth),
-        max_balance=_wei(wanted.max_balance_eth),
+        min_balance=_convert_to_wei(wanted.min_balance_eth),
+        max_balance=_convert_to_wei(wanted.max_balance_eth),
     )
 
 
-def _wei(ether: Decimal) -> Wei:
+def _convert_to_wei(ether: Decimal) -> Wei:
     return Wei(int(ether * WAD))

@@ -99,8 +99,10 @@ async def notifying(
         clock=clock,
     )
     tasks = [
-        asyncio.create_task(_kept_up(dispatcher.run), name="notify"),
-        asyncio.create_task(_kept_up(partial(_reloading, subscribed)), name="reload-subscriptions"),
+        asyncio.create_task(_run_restarting(dispatcher.run), name="notify"),
+        asyncio.create_task(
+            _run_restarting(partial(_reload_subscriptions, subscribed)), name="reload-subscriptions"
+        ),
     ]
     try:
         yield store.backlog
@@ -117,13 +119,13 @@ async def notifying(
             await channel.close()
 
 
-async def _reloading(subscribed: Subscribed) -> None:
+async def _reload_subscriptions(subscribed: Subscribed) -> None:
     while True:
         await asyncio.sleep(RELOAD_SECONDS)
         subscribed.refresh()
 
 
-async def _kept_up(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def _run_restarting(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run an endless task and restart it after an error, independent of liquidations."""
     while True:
         task = asyncio.create_task(work())

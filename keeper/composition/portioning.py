@@ -25,7 +25,7 @@ def plan_in_portions(planner: Planner, settings: Settings, departures: Departure
     planner = replace(planner, chooser=chooser, leave=departures.leave)
     submitter = departures.submitter
     if isinstance(submitter, PaperSubmitter):
-        return _plan_on_paper(planner, submitter)
+        return _add_paper_sales(planner, submitter)
     if not isinstance(submitter, NodeSubmitter):
         return planner
 
@@ -46,7 +46,7 @@ def plan_in_portions(planner: Planner, settings: Settings, departures: Departure
     return replace(planner, before_simulation=begin, room=room)
 
 
-def _plan_on_paper(planner: Planner, paper: PaperSubmitter) -> Planner:
+def _add_paper_sales(planner: Planner, paper: PaperSubmitter) -> Planner:
     """Return the planner that considers its own paper sales, one object per executor."""
     made: dict[int, PaperSimulator] = {}
     for simulator in planner.simulators.values():

@@ -74,13 +74,13 @@ class EndpointProbe:
     async def run(self, heads: int, patience: float) -> Probe:
         """Run the steps on the newest head and on new ones, awaiting each for ``patience`` s."""
         started, seen = time.monotonic(), 0
-        async with contextlib.aclosing(self._heads(heads, patience)) as coming:
+        async with contextlib.aclosing(self._stream_heads(heads, patience)) as coming:
             async for head in coming:
-                await self._work(head)
+                await self._run_steps(head)
                 seen += 1
         if not seen:
             error = ChainError("no head")
-            self._failures[_fault("eth_getBlockByNumber", error)] += 1
+            self._failures[_create_fault("eth_getBlockByNumber", error)] += 1
         return Probe(
             seen=seen,
             asked=heads,
@@ -89,7 +89,7 @@ class EndpointProbe:
             slowest=self._slowest,
         )
 
-    async def _heads(self, count: int, patience: float) -> AsyncGenerator[Head]:
+    async def _stream_heads(self, count: int, patience: float) -> AsyncGenerator[Head]:
         """Yield up to ``count`` heads, ending if none arrives in time."""
         chain = self.session.settings.chain
         pace = Pace(poll=chain.poll_interval_ms / 1000)
@@ -102,45 +102,45 @@ class EndpointProbe:
                     return
                 yield head
 
-    async def _work(self, head: Head) -> None:
+    async def _run_steps(self, head: Head) -> None:
         """Run the steps of one block. Each failure counts as a fault of its method."""
         began, faults = time.monotonic(), dict[str, Fault]()
-        for method, step in self._steps(head):
+        for method, step in self._list_steps(head):
             step_began = time.monotonic()
             try:
                 async with asyncio.timeout(STEP_SECONDS):
                     await step()
             except TimeoutError:
-                faults.setdefault(method, _fault(method, None))
+                faults.setdefault(method, _create_fault(method, None))
             except MarketUnreadable:
                 continue  # the market's own contracts, reported in its line
             except ChainError as error:
-                fault = self._named(method, error, step_began)
+                fault = self._build_fault(method, error, step_began)
                 faults.setdefault(fault.method, fault)
         self._slowest = max(self._slowest, time.monotonic() - began)
         self._failures.update(faults.values())
 
-    def _named(self, method: str, error: ChainError, since: float) -> Fault:
+    def _build_fault(self, method: str, error: ChainError, since: float) -> Fault:
         """Build the fault of a failed step, by the method that failed in it if known."""
         faults = self.session.reader.rpc.faults.at(0)
         noted = [fault for fault in faults if fault.last >= since]
-        return _fault(noted[-1].method if noted else method, error)
+        return _create_fault(noted[-1].method if noted else method, error)
 
-    def _steps(self, head: Head) -> Sequence[Step]:
+    def _list_steps(self, head: Head) -> Sequence[Step]:
         basis = Basis(block_hash=head.hash)
         return (
             ("eth_call", lambda: self._discover(head)),
-            ("eth_getLogs", lambda: self._logs(head)),
-            ("eth_getLogs", lambda: self._history(head)),
-            ("eth_getBlockByNumber", lambda: self._trail(head)),
-            ("eth_call", lambda: self._read(head)),
+            ("eth_getLogs", lambda: self._read_logs(head)),
+            ("eth_getLogs", lambda: self._read_history(head)),
+            ("eth_getBlockByNumber", lambda: self._read_trail(head)),
+            ("eth_call", lambda: self._read_markets(head)),
             ("eth_getBalance", lambda: self.session.reader.balance(self.sender, basis)),
-            ("eth_feeHistory", lambda: self._fees(head)),
-            ("eth_getTransactionCount", self._nonces),
+            ("eth_feeHistory", lambda: self._read_fees(head)),
+            ("eth_getTransactionCount", self._read_nonces),
             ("eth_getBlockByNumber", lambda: Quorum(self.session.reader).head(head.number)),
             ("eth_getBlockByNumber", Quorum(self.session.reader).finalized),
             ("eth_call", lambda: self._simulate(head)),
-            ("eth_getTransactionReceipt", lambda: self._receipt(head)),
+            ("eth_getTransactionReceipt", lambda: self._read_receipt(head)),
             (SEND, self._send_nothing),
         )
 
@@ -153,37 +153,37 @@ class EndpointProbe:
                 await market.discover(head)
                 self._markets.append(market)
 
-    async def _logs(self, head: Head) -> None:
+    async def _read_logs(self, head: Head) -> None:
         for market in self._markets:
             await self.session.reader.block_logs(market.log_filter, head.hash)
 
-    async def _history(self, head: Head) -> None:
+    async def _read_history(self, head: Head) -> None:
         first = max(0, head.number - HISTORY_BLOCKS)
         for market in self._markets:
             await self.session.reader.logs_between(market.log_filter, first, head.number)
 
-    async def _trail(self, head: Head) -> None:
+    async def _read_trail(self, head: Head) -> None:
         await self.session.reader.heads(max(0, head.number - 2), head.number)
 
-    async def _read(self, head: Head) -> None:
+    async def _read_markets(self, head: Head) -> None:
         """Read the markets like in each block, and exits for two of their tokens."""
         reader, basis = self.session.reader, Basis(block_hash=head.hash)
         for market in self._markets:
             results = await reader.aggregate(market.calls(head), basis)
             snapshots = market.apply(head, results)
-            await self._exits(snapshots, basis)
+            await self._read_exits(snapshots, basis)
 
-    async def _exits(self, snapshots: Sequence[MarketSnapshot], basis: Basis) -> None:
+    async def _read_exits(self, snapshots: Sequence[MarketSnapshot], basis: Basis) -> None:
         tokens = sorted({token for snapshot in snapshots for token in snapshot.prices})[:2]
         if len(tokens) == 2:  # noqa: PLR2004 - a pair
             for venue in self.session.venues:
                 await venue.exits({(tokens[0], tokens[1])}, basis)
 
-    async def _fees(self, head: Head) -> None:
+    async def _read_fees(self, head: Head) -> None:
         fees = await fee_oracle(self.session, head)
         await fees.market(head)
 
-    async def _nonces(self) -> None:
+    async def _read_nonces(self) -> None:
         await Quorum(self.session.reader).transaction_count(self.sender)
         await fetch_pending_nonce(self.session.reader, self.sender)
 
@@ -206,13 +206,13 @@ class EndpointProbe:
         )
         await simulator.simulated([made_up], head)
 
-    async def _receipt(self, head: Head) -> None:
+    async def _read_receipt(self, head: Head) -> None:
         """Read the receipt of a transaction of one of the newest blocks."""
-        found = await self._transaction(head)
+        found = await self._find_transaction(head)
         if found is not None and await Quorum(self.session.reader).receipt(found) is None:
             raise RpcMalformed("a mined transaction has no receipt")
 
-    async def _transaction(self, head: Head) -> TransactionHash | None:
+    async def _find_transaction(self, head: Head) -> TransactionHash | None:
         rpc = self.session.reader.rpc
         for number in range(head.number, max(0, head.number - _SEARCHED_BLOCKS), -1):
             answer = await rpc.read("eth_getBlockByNumber", hex(number), False)  # noqa: FBT003 - JSON-RPC: hashes only
@@ -230,7 +230,7 @@ class EndpointProbe:
                 raise
 
 
-def _fault(method: str, error: ChainError | None) -> Fault:
+def _create_fault(method: str, error: ChainError | None) -> Fault:
     """Build a fault from an error, or from a timeout without one."""
     answered = AnswerClass.TIMEOUT if error is None else classify_answer(error)
     return Fault(endpoint=0, method=method, answered=answered)

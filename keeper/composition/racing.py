@@ -38,7 +38,7 @@ async def racing(session: Session, submitter: object) -> AsyncIterator[None]:
     )
     block = session.settings.chain.block_time_ms / 1_000
     pause = max(LEAST_SECONDS, min(block / LOOKS_PER_BLOCK, MOST_SECONDS))
-    looking = asyncio.create_task(_look(rivals, pause), name="look-for-rivals")
+    looking = asyncio.create_task(_watch_rivals(rivals, pause), name="look-for-rivals")
     try:
         yield
     finally:
@@ -46,7 +46,7 @@ async def racing(session: Session, submitter: object) -> AsyncIterator[None]:
         await asyncio.wait([looking])
 
 
-async def _look(rivals: Rivals, pause: float) -> None:
+async def _watch_rivals(rivals: Rivals, pause: float) -> None:
     while True:
         await asyncio.sleep(pause)
         await rivals.look()

@@ -56,7 +56,7 @@ async def replayed(entries: Sequence[Entry], texts: Documents, forms: Forms) -> 
         Replayed(
             entry=one.id,
             decision=found,
-            differences=(*stage.complaints, *_compared(found, body["decision"])),
+            differences=(*stage.complaints, *_compare_decision(found, body["decision"])),
             recorded_by=stage.stored.program.code,
         )
         for one, body in zip(entries, bodies, strict=True)
@@ -88,7 +88,7 @@ def inputs_of(entry: Entry) -> str | None:
     return None if inputs is None else str(inputs["sha256"])
 
 
-def _compared(mine: Decision | None, recorded: Mapping[str, Any]) -> list[Difference]:
+def _compare_decision(mine: Decision | None, recorded: Mapping[str, Any]) -> list[Difference]:
     """List the differences. An unsent liquidation is compared with its skip."""
     if isinstance(mine, Liquidate) and recorded.get("reason") == SkipReason.NOT_SENT:
         mine = Skip(
@@ -102,10 +102,10 @@ def _compared(mine: Decision | None, recorded: Mapping[str, Any]) -> list[Differ
         recorded = {"further": [], **recorded}  # as it was recorded before there were any
     if mine is None:
         return [Difference(field="decision", recorded="one", replayed="none")]
-    return list(_differences("", recorded, plain(mine)))
+    return list(_list_differences("", recorded, plain(mine)))
 
 
-def _differences(where: str, recorded: object, mine: object) -> Sequence[Difference]:
+def _list_differences(where: str, recorded: object, mine: object) -> Sequence[Difference]:
     """List every differing leaf by its dotted name."""
     if isinstance(recorded, Mapping) and isinstance(mine, Mapping):
         names = sorted(recorded.keys() | mine.keys())
@@ -115,10 +115,12 @@ def _differences(where: str, recorded: object, mine: object) -> Sequence[Differe
     elif recorded == mine:
         return []
     else:
-        return [Difference(field=where, recorded=_text(recorded), replayed=_text(mine))]
+        return [
+            Difference(field=where, recorded=_format_value(recorded), replayed=_format_value(mine))
+        ]
     dot = f"{where}." if where else ""
-    return [one for name, *pair in pairs for one in _differences(f"{dot}{name}", *pair)]
+    return [one for name, *pair in pairs for one in _list_differences(f"{dot}{name}", *pair)]
 
 
-def _text(value: object) -> str:
+def _format_value(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)

@@ -26,7 +26,7 @@ async def find_missing(
     Raises:
         ChainError: a history, or its accounts, cannot be read.
     """
-    fresh = session_over(await _from_the_beginning(session), session.reader)
+    fresh = session_over(await _extend_to_creation(session), session.reader)
     await fresh.follower.start(head, progress)
     read = await fresh.follower.advance(head)
     for market, reason in fresh.follower.quarantined.items():
@@ -40,17 +40,17 @@ async def find_missing(
     )
 
 
-async def _from_the_beginning(session: Session) -> Settings:
+async def _extend_to_creation(session: Session) -> Settings:
     """Return the settings with each market's history from its contract's creation on."""
     settings = session.settings
     markets = [
-        configured.model_copy(update={"from_block": await _first_block(session, market)})
+        configured.model_copy(update={"from_block": await _find_first_block(session, market)})
         for configured, market in zip(settings.market, session.markets, strict=True)
     ]
     return settings.model_copy(update={"market": tuple(markets)})
 
 
-async def _first_block(session: Session, market: LendingMarket) -> int:
+async def _find_first_block(session: Session, market: LendingMarket) -> int:
     if not isinstance(market, HasOrigin):
         return market.from_block
     try:

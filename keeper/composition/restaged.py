@@ -63,16 +63,18 @@ class Stage:
             if facts is not None:
                 accounts.setdefault(market, {})[Address(account)] = facts
         snapshots = [
-            _market_form(forms, market).snapshot_of(stored.head, facts, accounts.get(market, {}))
+            _get_market_codec(forms, market).snapshot_of(
+                stored.head, facts, accounts.get(market, {})
+            )
             for market, facts in document["markets"]
         ]
         return cls(
             stored=stored,
-            snapshots=[_doubted(one, stored) for one in snapshots],
+            snapshots=[_exclude_doubted(one, stored) for one in snapshots],
             subjects=frozenset((market, account) for market, account, _ in document["accounts"]),
-            exits=_venue_answers(document["venues"], forms),
+            exits=_decode_venue_answers(document["venues"], forms),
             later=[
-                (int(portion), _venue_answers(answers, forms))
+                (int(portion), _decode_venue_answers(answers, forms))
                 for portion, answers in document.get("later_venues", ())
             ],
         )
@@ -81,22 +83,24 @@ class Stage:
         """Plan again like the running keeper, and return the decisions by subject."""
         stored, left = self.stored, list(self.stored.simulations)
         simulators = {
-            number: _Simulator(number, left, self)
+            number: _ReplayedSimulator(number, left, self)
             for number in sorted(set(stored.executors.values()))
         }
         chooser = None if stored.portions is None else Recorded(portions=stored.portions)
         planner = Planner(
             venues=[
-                _Venue(kind, exits, chooser, self._later(place))
+                _ReplayedVenue(kind, exits, chooser, self._list_later(place))
                 for place, (kind, exits) in enumerate(self.exits)
             ],
             simulators={key: simulators[number] for key, number in stored.executors.items()},
-            fees=_Fees(stored) if stored.data_fees is None else _ChargingFees(stored, self),
-            valuer=_Valuer(stored.native),
+            fees=_ReplayedFees(stored)
+            if stored.data_fees is None
+            else _ReplayedChargingFees(stored, self),
+            valuer=_ReplayedValuer(stored.native),
             policy=stored.policy,
             gas_model=stored.gas_model,
             deadline_seconds=stored.deadline_seconds,
-            next_timestamp=self._next_timestamp,
+            next_timestamp=self._get_next_timestamp,
             waiting=self,
             chooser=chooser or Everybody(),
         )
@@ -105,7 +109,7 @@ class Stage:
             stored.head,
             self.snapshots,
             frozenset(stored.in_flight),
-            restraint=self._restraint(),
+            restraint=self._recalculate_restraint(),
         )
         if left:
             self.complain("simulations", str(len(stored.simulations)), f"{len(left)} fewer")
@@ -115,11 +119,11 @@ class Stage:
         """Return the sales that were pending then."""
         return self.stored.pending
 
-    def _later(self, place: int) -> list[tuple[int, Exits | None]]:
+    def _list_later(self, place: int) -> list[tuple[int, Exits | None]]:
         """List a venue's answers for later portions, the newest first."""
         return [(portion, answers[place][1]) for portion, answers in reversed(self.later)]
 
-    def _restraint(self) -> Restraint:
+    def _recalculate_restraint(self) -> Restraint:
         """Return the policy's holds, recomputed if a policy is recorded."""
         stored = self.stored
         if stored.basis is None:
@@ -137,11 +141,11 @@ class Stage:
         """Note a request that differs from the record."""
         self.complaints.append(Difference(field=where, recorded=recorded, replayed=mine))
 
-    async def _next_timestamp(self, head: Head) -> Timestamp:
+    async def _get_next_timestamp(self, head: Head) -> Timestamp:
         return self.stored.next_timestamp or Timestamp(head.timestamp + 1)
 
 
-def _doubted(snapshot: MarketSnapshot, stored: StoredInputs) -> MarketSnapshot:
+def _exclude_doubted(snapshot: MarketSnapshot, stored: StoredInputs) -> MarketSnapshot:
     """Return the snapshot without the accounts that differed from the contracts then."""
     found = {
         who: text for (market, who), text in stored.doubts.items() if market == snapshot.market
@@ -149,29 +153,30 @@ def _doubted(snapshot: MarketSnapshot, stored: StoredInputs) -> MarketSnapshot:
     return Guarded.by_words(snapshot, found) if found else snapshot
 
 
-def _market_form(forms: Forms, market: str) -> MarketForm:
+def _get_market_codec(forms: Forms, market: str) -> MarketForm:
     found = forms.market(market.partition(":")[0])
     if found is None:
         raise ValueError(f"this program has no form for {market}")
     return found
 
 
-def _venue_form(forms: Forms, kind: str) -> VenueForm:
+def _get_venue_codec(forms: Forms, kind: str) -> VenueForm:
     found = forms.venue(kind)
     if found is None:
         raise ValueError(f"this program has no form for the venue {kind}")
     return found
 
 
-def _venue_answers(
+def _decode_venue_answers(
     documents: Sequence[Mapping[str, Any]], forms: Forms
 ) -> list[tuple[str, Exits | None]]:
     return [
-        (one["kind"], _exits(one["exits"], _venue_form(forms, one["kind"]))) for one in documents
+        (one["kind"], _decode_exits(one["exits"], _get_venue_codec(forms, one["kind"])))
+        for one in documents
     ]
 
 
-def _exits(document: Mapping[str, Any] | None, venue: VenueForm) -> Exits | None:
+def _decode_exits(document: Mapping[str, Any] | None, venue: VenueForm) -> Exits | None:
     if document is None:
         return None
     return Exits(
@@ -186,7 +191,7 @@ def _exits(document: Mapping[str, Any] | None, venue: VenueForm) -> Exits | None
 
 
 @dataclass(frozen=True)
-class _Fees:
+class _ReplayedFees:
     """Recorded gas price.
 
     A price that was fetched counts for all accounts, although another account's bonus may have
@@ -207,7 +212,7 @@ class _Fees:
 
 
 @dataclass(frozen=True)
-class _ChargingFees(_Fees):
+class _ReplayedChargingFees(_ReplayedFees):
     """Recorded fees with data fees, in the order of requests."""
 
     stage: Stage
@@ -225,7 +230,7 @@ class _ChargingFees(_Fees):
 
 
 @dataclass(frozen=True, slots=True)
-class _Valuer:
+class _ReplayedValuer:
     native: Mapping[MarketKey, Native | None]
 
     async def valuation(self, snapshot: MarketSnapshot) -> Valuation | None:
@@ -241,7 +246,7 @@ class _Valuer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Venue:
+class _ReplayedVenue:
     kind: str
     answer: Exits | None
     chooser: Recorded | None
@@ -263,7 +268,7 @@ class _Venue:
 
 
 @dataclass(frozen=True, slots=True)
-class _Simulator:
+class _ReplayedSimulator:
     """Executor that builds the same transactions and returns the recorded results."""
 
     number: int

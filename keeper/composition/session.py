@@ -82,13 +82,13 @@ class Session:
         attempts = START_ATTEMPTS if block is None else 1
         async with visit.lent_to(self.follower, head, is_past=block is not None):
             try:
-                head, snapshots = await self._at_newer(head, read, attempts)
+                head, snapshots = await self._retry_at_newer(head, read, attempts)
             except ConfigError as error:
                 raise await explain_early(self.reader, head, error) from error
         self.reader.pin(head)
         self._restore_facts(visit.facts, head)
         if visit.begins_file:
-            await self._learn_facts(head)
+            await self._fetch_facts(head)
         if not snapshots and self.follower.quarantined:
             market, why = next(iter(self.follower.quarantined.items()))
             raise ChainError(f"no market can be read: {market}: {why}", hint="run keeper doctor")
@@ -116,7 +116,7 @@ class Session:
                 with contextlib.suppress(ValueError):  # of other settings, so it is read again
                     venue.restore_facts(kept, head)
 
-    async def _learn_facts(self, head: Head) -> None:
+    async def _fetch_facts(self, head: Head) -> None:
         """Read the chain's facts beside the first book, for all later commands."""
         with contextlib.suppress(ChainError):
             await self.fetch_data_fee_kind(head)
@@ -163,7 +163,7 @@ class Session:
             BlockUnknown: no endpoint served the blocks in time.
             ChainError: no market can be read.
         """
-        await self._at_newer(
+        await self._retry_at_newer(
             head, lambda newer: self.follower.start(newer, progress), START_ATTEMPTS
         )
         self._restore_facts(self.follower.keeping.kept_facts, head)
@@ -172,7 +172,7 @@ class Session:
             market, why = next(iter(quarantined.items()))
             raise ChainError(f"no market can be read: {market}: {why}", hint="run `keeper doctor`")
 
-    async def _at_newer(
+    async def _retry_at_newer(
         self, head: Head, work: Callable[[Head], Awaitable[T]], attempts: int
     ) -> tuple[Head, T]:
         """Run a block's read, at a newer head if the block is orphaned or never served."""
@@ -276,7 +276,7 @@ def session_over(
         load_market(market, reader, first)
         for market, first in zip_longest(settings.market, first_blocks)
     ]
-    _refuse_twins(markets)
+    _refuse_duplicates(markets)
     follower = Follower(reader, markets)
     follower.coverage.limit_usd_e8 = int(settings.observe.uncovered_debt_usd * USD_E8)
     return Session(
@@ -288,7 +288,7 @@ def session_over(
     )
 
 
-def _refuse_twins(markets: Sequence[LendingMarket]) -> None:
+def _refuse_duplicates(markets: Sequence[LendingMarket]) -> None:
     if len({one.key for one in markets}) < len(markets):
         raise ConfigError(
             "the same market is configured twice", hint="remove one of the [[market]] sections"

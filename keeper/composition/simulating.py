@@ -35,7 +35,9 @@ async def simulators_of(
     Raises:
         ConfigError: there is an operator, and a market has no executor.
     """
-    made: dict[Address | None, Simulator] = {None: _made_up(session)} if operator is None else {}
+    made: dict[Address | None, Simulator] = (
+        {None: _build_overlay_simulator(session)} if operator is None else {}
+    )
     for executor in (session.executor_of(one.key) for one in session.markets):
         if executor is None and operator is not None:
             raise ConfigError(
@@ -48,7 +50,7 @@ async def simulators_of(
                 sender = known.account
             else:
                 sender = operator or await somebody(session, executor, head)
-            made[executor] = _executor_simulator(session, executor, sender, waiting)
+            made[executor] = _build_executor_simulator(session, executor, sender, waiting)
     return {one.key: made[session.executor_of(one.key)] for one in session.markets}
 
 
@@ -60,7 +62,7 @@ def by_executor(
     return {executor: one for executor, one in found if executor is not None}
 
 
-def _executor_simulator(
+def _build_executor_simulator(
     session: Session,
     executor: Address,
     operator: Address,
@@ -70,14 +72,14 @@ def _executor_simulator(
         session.reader,
         executor=executor,
         operator=operator,
-        step_gas=_step_gas,
+        step_gas=_get_step_gas,
         builder_share_bps=session.settings.policy.builder_share_bps,
         block_seconds=block_seconds(session.settings),
         waiting=waiting,
     )
 
 
-def _made_up(session: Session) -> Simulator:
+def _build_overlay_simulator(session: Session) -> Simulator:
     """Build an executor that is deployed nowhere, set up from the settings."""
     chain = OverlaidChain(session.reader)
     wrapped = list[Address]()
@@ -89,7 +91,7 @@ def _made_up(session: Session) -> Simulator:
                 raise ConfigError("no venue says what the wrapped coin is")
             wrapped.append(coin)
         return Setup(
-            targets=_targets(session),
+            targets=_collect_targets(session),
             wrapped=wrapped[0],
             builder_share_bps=session.settings.policy.builder_share_bps,
         )
@@ -100,7 +102,7 @@ def _made_up(session: Session) -> Simulator:
             chain,
             executor=EXECUTOR,
             operator=OPERATOR,
-            step_gas=_step_gas,
+            step_gas=_get_step_gas,
             builder_share_bps=session.settings.policy.builder_share_bps,
             block_seconds=block_seconds(session.settings),
         ),
@@ -108,7 +110,7 @@ def _made_up(session: Session) -> Simulator:
     )
 
 
-def _targets(session: Session) -> ExecutorTargets:
+def _collect_targets(session: Session) -> ExecutorTargets:
     """Collect the addresses that an executor must be allowed to use, for readable markets."""
     lenders, factories = dict[Address, None](), dict[Address, None]()
     for adapter in (*session.markets, *session.venues):
@@ -120,5 +122,5 @@ def _targets(session: Session) -> ExecutorTargets:
     return ExecutorTargets(lenders=tuple(lenders), factories=tuple(factories))
 
 
-def _step_gas(plan: Plan) -> Gas:
+def _get_step_gas(plan: Plan) -> Gas:
     return plan.step_gas

@@ -47,16 +47,18 @@ def batch_subset(simulators: Mapping[Address, Simulator], gas_model: GasModel) -
         kept = sharing_less(drop_unled(batch.plans, plans), len(batch.plans), gas_model.transaction)
         if simulator is None or not kept:
             return None
-        beside = max(0, batch.gas_limit - _steps_gas(gas_model, batch.plans))  # a rollup's data
+        beside = max(
+            0, batch.gas_limit - _compute_gas_limit(gas_model, batch.plans)
+        )  # a rollup's data
         return simulator.batch(
             kept,
             net_profit=batch_net_profit(kept),
-            gas_limit=Gas(_steps_gas(gas_model, kept) + beside),
+            gas_limit=Gas(_compute_gas_limit(gas_model, kept) + beside),
         )
 
     return subset
 
 
-def _steps_gas(gas_model: GasModel, plans: Sequence[Plan]) -> Gas:
+def _compute_gas_limit(gas_model: GasModel, plans: Sequence[Plan]) -> Gas:
     used = [Gas(mul_div_ceil(plan.gas, *_BEFORE_REFUNDS)) for plan in plans]
     return gas_model.simulated_limit(plans, used)

@@ -22,7 +22,7 @@ def untimely_reason(
     """
     if settings.chain.id in LOCAL_CHAINS:
         return lambda _: ""
-    return Timeliness(_patience(settings), clock, monotonic)
+    return Timeliness(_compute_patience(settings), clock, monotonic)
 
 
 class Timeliness:
@@ -64,11 +64,11 @@ def bound_timestamp(
     expected = earliest if claimed is None else max(claimed, earliest)
     if settings.chain.id in LOCAL_CHAINS:
         return Timestamp(expected)
-    latest = int(clock() + _patience(settings) + CLOCK_PATIENCE)
+    latest = int(clock() + _compute_patience(settings) + CLOCK_PATIENCE)
     return Timestamp(max(earliest, min(expected, latest)))
 
 
-def _patience(settings: Settings) -> float:
+def _compute_patience(settings: Settings) -> float:
     return patience(settings.chain.block_time_ms / 1000, settings.observe.late_after_blocks)
 
 

@@ -55,8 +55,8 @@ async def curing_of(
     if wanted.vault is None or not wanted.account:
         return None
     live = submitter if isinstance(submitter, NodeSubmitter) else None
-    sender = await _sender(session, submitter, wanted.vault)
-    simulator = _simulator_for(session, submitter, wanted.vault, sender)
+    sender = await _find_sender(session, submitter, wanted.vault)
+    simulator = _build_pending_vault_simulator(session, submitter, wanted.vault, sender)
     made = Curing(
         purse=Purse(chain=session.reader, vault=wanted.vault, limit_of=wanted.limit_of),
         simulator=simulator,
@@ -70,7 +70,7 @@ async def curing_of(
         fees=await fee_oracle(session),
         cured=None
         if live is None or journal is None
-        else partial(_was_cured, journal.database, wanted.vault),
+        else partial(_has_cure, journal.database, wanted.vault),
         emit=emit,
         learned=learned,
     )
@@ -91,8 +91,8 @@ async def clearing_of(session: Session, submitter: Submitter, emit: Emit) -> Cle
     wanted = session.settings.cure
     if wanted.vault is None or not wanted.clear:
         return None
-    sender = await _sender(session, submitter, wanted.vault)
-    simulator = _simulator_for(session, submitter, wanted.vault, sender)
+    sender = await _find_sender(session, submitter, wanted.vault)
+    simulator = _build_pending_vault_simulator(session, submitter, wanted.vault, sender)
     return Clearing(
         purse=Purse(chain=session.reader, vault=wanted.vault),
         simulator=simulator,
@@ -103,13 +103,13 @@ async def clearing_of(session: Session, submitter: Submitter, emit: Emit) -> Cle
     )
 
 
-async def _sender(session: Session, submitter: Submitter, vault: Address) -> Address | None:
+async def _find_sender(session: Session, submitter: Submitter, vault: Address) -> Address | None:
     """Return the vault's sender, checked to be an operator. None in observe mode."""
     sender = submitter.signer.address if isinstance(submitter, NodeSubmitter) else None
     if isinstance(submitter, PaperSubmitter):
         sender = await somebody(session, vault)
     if sender is not None:
-        await _check(session, vault, sender, await session.reader.head())
+        await _check_vault(session, vault, sender, await session.reader.head())
     return sender
 
 
@@ -125,7 +125,7 @@ def vault_calls(settings: Settings) -> frozenset[tuple[Address, bytes]]:
 def vault_runs(session: Session, sender: Address) -> dict[Address, Runs]:
     """Build the simulator of the vault's cures, by its address."""
     vault = session.settings.cure.vault
-    return {} if vault is None else {vault: _simulator(session, vault, sender)}
+    return {} if vault is None else {vault: _build_vault_simulator(session, vault, sender)}
 
 
 def repeating_runs(
@@ -140,7 +140,7 @@ def repeating_runs(
     return pending, Repeats(simulators=runs)
 
 
-def _simulator(
+def _build_vault_simulator(
     session: Session,
     vault: Address,
     sender: Address,
@@ -155,15 +155,17 @@ def _simulator(
     )
 
 
-def _simulator_for(
+def _build_pending_vault_simulator(
     session: Session, submitter: Submitter, vault: Address, sender: Address | None
 ) -> VaultSimulator | None:
     """Build the vault's simulator after pending transactions. None without a sender."""
     if sender is None:
         return None
     if isinstance(submitter, NodeSubmitter):
-        return _simulator(session, vault, sender, partial(acting_nonces, submitter.tracker))
-    return _simulator(session, vault, sender)
+        return _build_vault_simulator(
+            session, vault, sender, partial(acting_nonces, submitter.tracker)
+        )
+    return _build_vault_simulator(session, vault, sender)
 
 
 async def somebody(session: Session, contract: Address, head: Head | None = None) -> Address:
@@ -176,11 +178,11 @@ async def somebody(session: Session, contract: Address, head: Head | None = None
     return await an_operator(reader, contract, since, head)
 
 
-async def _was_cured(journal: Database, vault: Address, subject: Subject, episode: int) -> bool:
+async def _has_cure(journal: Database, vault: Address, subject: Subject, episode: int) -> bool:
     return await journal.write(was_cured, vault, subject, episode)
 
 
-async def _check(session: Session, vault: Address, sender: Address, head: Head) -> None:
+async def _check_vault(session: Session, vault: Address, sender: Address, head: Head) -> None:
     if not await session.reader.code(vault, Basis(block_hash=head.hash)):
         raise EnvironmentFault(f"cure.vault {vault} has no code", hint="keeper vault deploy")
     if not await is_operator(session.reader, vault, sender, head):

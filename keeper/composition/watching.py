@@ -101,12 +101,12 @@ class Watching:
 
     async def text(self) -> bytes:
         """Render the present metrics."""
-        await self._look_at_wallet()
-        await self._look_at_outbox()
-        self._read()
+        await self._update_wallet()
+        await self._update_outbox()
+        self._update_metrics()
         return self.metrics.text()
 
-    def _read(self) -> None:
+    def _update_metrics(self) -> None:
         """Update the metrics from the state of other parts."""
         metrics, vitals = self.metrics, self.vitals
         vitals.count()
@@ -134,7 +134,7 @@ class Watching:
             metrics.held.set(bool(self._live.held))
             metrics.journal_failures = self._journal.database.failures
 
-    async def _look_at_outbox(self) -> None:
+    async def _update_outbox(self) -> None:
         """Count the outbox's backlog. A failing disk is reported elsewhere."""
         if self.outbox is None:
             return
@@ -145,7 +145,7 @@ class Watching:
             self.metrics.outbox_oldest.set(since)
             self.metrics.outbox_dead.set(left.dead)
 
-    async def _look_at_wallet(self) -> None:
+    async def _update_wallet(self) -> None:
         """Fetch balance and nonces unless they are fresh. Errors leave the old values."""
         now, head = time.monotonic(), self.vitals.head
         fresh = self._wallet_at is not None and now - self._wallet_at < WALLET_SECONDS
@@ -188,7 +188,7 @@ async def watched(
     if not observe.listen:
         yield None
         return
-    watching = _watching(session, mode, own_clock=own_clock)
+    watching = _build_observation(session, mode, own_clock=own_clock)
     host, port = listen_address(observe.listen)
     window = Window(
         health=watching.health,
@@ -215,7 +215,7 @@ def watch_of(watching: Watching | None) -> Watch:
     return Unwatched() if watching is None else watching.watch
 
 
-def _watching(session: Session, mode: str, *, own_clock: bool) -> Watching:
+def _build_observation(session: Session, mode: str, *, own_clock: bool) -> Watching:
     settings = session.settings
     metrics = Metrics()
     vitals = Vitals(metrics=metrics, thresholds=settings.policy.tiers.thresholds)

@@ -31,9 +31,9 @@ def load_market(
     Raises:
         SettingsInvalid: there is no such protocol, or its options are wrong.
     """
-    adapter = _adapter(keeper.protocols, settings.protocol, settings, "protocol")
+    adapter = _load_adapter(keeper.protocols, settings.protocol, settings, "protocol")
     market: LendingMarket = adapter.build(
-        _options(adapter, settings),
+        _parse_options(adapter, settings),
         from_block=settings.from_block or from_block or 0,
         reader=reader,
     )
@@ -46,22 +46,26 @@ def load_venue(settings: Venue, reader: ChainReader) -> ExitVenue:
     Raises:
         SettingsInvalid: there is no such kind, or its options are wrong.
     """
-    adapter = _adapter(keeper.quotes, settings.kind, settings, "kind")
-    venue: ExitVenue = adapter.build(_options(adapter, settings), reader=reader)
+    adapter = _load_adapter(keeper.quotes, settings.kind, settings, "kind")
+    venue: ExitVenue = adapter.build(_parse_options(adapter, settings), reader=reader)
     return venue
 
 
 def check_options(settings: Market | Venue) -> None:
     """Check a section's options without building anything. SettingsInvalid if they are wrong."""
     if isinstance(settings, Market):
-        _options(_adapter(keeper.protocols, settings.protocol, settings, "protocol"), settings)
+        _parse_options(
+            _load_adapter(keeper.protocols, settings.protocol, settings, "protocol"), settings
+        )
     else:
-        _options(_adapter(keeper.quotes, settings.kind, settings, "kind"), settings)
+        _parse_options(_load_adapter(keeper.quotes, settings.kind, settings, "kind"), settings)
 
 
 def venue_addresses(settings: Venue) -> dict[str, Address]:
     """List every address in a ``[[venue]]`` section, by the setting's name."""
-    options = _options(_adapter(keeper.quotes, settings.kind, settings, "kind"), settings)
+    options = _parse_options(
+        _load_adapter(keeper.quotes, settings.kind, settings, "kind"), settings
+    )
     found: dict[str, Address] = {}
     for name, value in options.model_dump().items():
         several = value if isinstance(value, tuple) else (value,)
@@ -77,13 +81,13 @@ def venue_addresses(settings: Venue) -> dict[str, Address]:
 
 def market_form(protocol: str) -> MarketForm | None:
     """Load a protocol's record codec. None if it has none."""
-    found: MarketForm | None = _form(keeper.protocols, protocol)
+    found: MarketForm | None = _load_codec(keeper.protocols, protocol)
     return found
 
 
 def venue_form(kind: str) -> VenueForm | None:
     """Load the record codec of a kind of venue. None if it has none."""
-    found: VenueForm | None = _form(keeper.quotes, kind)
+    found: VenueForm | None = _load_codec(keeper.quotes, kind)
     return found
 
 
@@ -92,7 +96,7 @@ FORMS: Final = Forms(market=market_form, venue=venue_form)
 
 
 @functools.cache
-def _form(package: ModuleType, name: str) -> Any:  # noqa: ANN401 (a module that is the form)
+def _load_codec(package: ModuleType, name: str) -> Any:  # noqa: ANN401 (a module that is the form)
     where = f"{package.__name__}.{name}"
     if not name.isidentifier() or importlib.util.find_spec(where) is None:
         return None
@@ -109,7 +113,7 @@ def adapters(package: ModuleType) -> list[str]:
     )
 
 
-def _adapter(package: ModuleType, name: str, settings: Plugged, key: str) -> ModuleType:
+def _load_adapter(package: ModuleType, name: str, settings: Plugged, key: str) -> ModuleType:
     known = adapters(package)
     if name not in known:
         match = nearest(name, known)
@@ -123,7 +127,7 @@ def _adapter(package: ModuleType, name: str, settings: Plugged, key: str) -> Mod
     return importlib.import_module(f"{package.__name__}.{name}.adapter")
 
 
-def _options(adapter: ModuleType, settings: Plugged) -> Any:  # noqa: ANN401 (the adapter's own model)
+def _parse_options(adapter: ModuleType, settings: Plugged) -> Any:  # noqa: ANN401 (the adapter's own model)
     return validated(
         adapter.Options, settings.options, where=settings.where, origins=settings.origins
     )

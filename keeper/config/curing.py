@@ -52,7 +52,7 @@ class CureLimit(Section):
     per_account: Tokens
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    def _check_order(self) -> Self:
         if max(self.per_transaction, self.per_account) > self.per_day:
             refuse("per_transaction and per_account cannot be more than per_day")
         return self
@@ -72,7 +72,7 @@ class Cure(Section):
     limit: tuple[CureLimit, ...] = ()
 
     @model_validator(mode="after")
-    def _agrees(self) -> Self:
+    def _check_agreement(self) -> Self:
         if self.account and self.vault is None:
             refuse(
                 "accounts are to be cured, but cure.vault is not set", hint="keeper vault deploy"

@@ -23,7 +23,7 @@ def refuse_exposed(
     if not exposures:
         return []
     first = exposures[0]
-    holders = [_origin(name, origins) for name in find_keys(tree)]
+    holders = [_find_origin(name, origins) for name in find_keys(tree)]
     holders += [f"{path.name}:{number}" for number in find_keys_in_text(text)]
     if holders:
         raise ConfigError(
@@ -43,7 +43,7 @@ def refuse_foreign(path: Path) -> None:
             raise ConfigError(f"{path} is not used: {found.problem}", hint=found.hint)
 
 
-def _origin(name: str, origins: Mapping[str, str]) -> str:
+def _find_origin(name: str, origins: Mapping[str, str]) -> str:
     """Return the position of a value, or of the nearest setting around it."""
     while name and name not in origins:
         name = name.rpartition(".")[0]

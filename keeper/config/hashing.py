@@ -11,13 +11,13 @@ _WHENCE: Final = frozenset({"origins", "where"})
 
 def settings_hash(settings: Settings) -> str:
     """Return the SHA-256 of the effective settings. A secret counts as set or not set."""
-    document = _without_whence(settings.model_dump(mode="json"))
+    document = _strip_origins(settings.model_dump(mode="json"))
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _without_whence(value: object) -> object:
+def _strip_origins(value: object) -> object:
     """Return a document without the origins of its values."""
     if isinstance(value, dict):
-        return {k: _without_whence(one) for k, one in value.items() if k not in _WHENCE}
-    return [_without_whence(one) for one in value] if isinstance(value, list) else value
+        return {k: _strip_origins(one) for k, one in value.items() if k not in _WHENCE}
+    return [_strip_origins(one) for one in value] if isinstance(value, list) else value

@@ -43,7 +43,7 @@ def has_key(url: str) -> bool:
         parts = urlsplit(url)
     except ValueError:
         return True
-    return "@" in parts.netloc or any(map(_is_random, _labels(parts))) or _is_keyed(parts)
+    return "@" in parts.netloc or any(map(_is_random, _list_labels(parts))) or _is_keyed(parts)
 
 
 def find_keys(tree: Any, path: str = "") -> Iterator[str]:  # noqa: ANN401 (a tree of anything)
@@ -93,7 +93,7 @@ def _is_word(text: str) -> bool:
     return bool(_WORD.fullmatch(text)) and not _TELLING.search(text)
 
 
-def _labels(parts: SplitResult) -> list[str]:
+def _list_labels(parts: SplitResult) -> list[str]:
     host = parts.hostname or ""
     return [] if ":" in host else host.split(".")
 

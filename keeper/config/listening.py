@@ -25,7 +25,7 @@ def is_loopback(host: str) -> bool:
     return host == "localhost" or ipaddress.ip_address(host).is_loopback
 
 
-def _listen(value: object) -> str:
+def _validate_listen(value: object) -> str:
     hint = 'write an address and a port, as in "127.0.0.1:9464", or "" to listen nowhere'
     if not isinstance(value, str) or isinstance(value, OddNumber):
         refuse(f"{shown(value)} is not text", hint=hint)
@@ -43,15 +43,15 @@ def _listen(value: object) -> str:
     return str(value)
 
 
-def _host(value: str) -> str:
+def _validate_host(value: str) -> str:
     name = value.lower().strip("[]")
     if not _HOST.fullmatch(name):
         refuse(f"{shown(value)} is not a host's name", hint="without scheme and port")
     return name
 
 
-ListenText = Annotated[str, BeforeValidator(_listen)]
+ListenText = Annotated[str, BeforeValidator(_validate_listen)]
 """``address:port`` with a numeric address or ``localhost``. Empty to listen nowhere."""
 
-HostText = Annotated[Text, BeforeValidator(lambda value: _host(str(value)))]
+HostText = Annotated[Text, BeforeValidator(lambda value: _validate_host(str(value)))]
 """A client's host name, in lower case, without port and brackets."""

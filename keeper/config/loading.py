@@ -93,7 +93,7 @@ def load(
         _note(origins, value)
     settings = validated(
         Settings,
-        _completed(tree, origins),
+        _fill_sections(tree, origins),
         where="",
         origins=origins,
         context={"base": file.parent.absolute()},
@@ -121,12 +121,12 @@ def _put(tree: dict[str, Any], value: Value) -> None:
         raw = [raw]
     here: Any = tree
     for part, following in zip(parents, [*parents[1:], last], strict=True):
-        here = _child(here, part, value.origin, [] if isinstance(following, int) else {})
-    _child(here, last, value.origin, raw)
+        here = _ensure_child(here, part, value.origin, [] if isinstance(following, int) else {})
+    _ensure_child(here, last, value.origin, raw)
     here[last] = raw
 
 
-def _child(here: Any, part: str | int, origin: str, fresh: Any) -> Any:  # noqa: ANN401 (a tree of anything)
+def _ensure_child(here: Any, part: str | int, origin: str, fresh: Any) -> Any:  # noqa: ANN401 (a tree of anything)
     """Return the value at ``part``, inserting ``fresh`` if it is missing."""
     if isinstance(part, int) and isinstance(here, list):
         if part > len(here):
@@ -147,20 +147,20 @@ def _note(origins: dict[str, str], value: Value) -> None:
     origins[name] = value.origin
 
 
-def _completed(tree: dict[str, Any], origins: Mapping[str, str]) -> dict[str, Any]:
+def _fill_sections(tree: dict[str, Any], origins: Mapping[str, str]) -> dict[str, Any]:
     """Return the tree with empty sections filled in, and each plug's origins added."""
     full = {section: {} for section in _SINGLE} | tree
     for section in ("market", "venue"):
         items = full.get(section)
         if isinstance(items, list):
             full[section] = [
-                _with_origins(item, f"{section}.{index}", origins)
+                _add_origins(item, f"{section}.{index}", origins)
                 for index, item in enumerate(items)
             ]
     return full
 
 
-def _with_origins(item: Any, prefix: str, origins: Mapping[str, str]) -> Any:  # noqa: ANN401 (a tree of anything)
+def _add_origins(item: Any, prefix: str, origins: Mapping[str, str]) -> Any:  # noqa: ANN401 (a tree of anything)
     if not isinstance(item, Mapping):
         return item
     section, _, index = prefix.partition(".")

@@ -80,7 +80,7 @@ class TierLines(Section):
     closing_after_blocks: Whole = Field(default=3, ge=1, le=10_000)
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    def _check_order(self) -> Self:
         if not self.watch > self.call > self.urgent:
             refuse("the tiers are not in order", hint="watch > call > urgent > 1")
         if not self.watch_deviations > self.call_deviations > self.urgent_deviations:
@@ -88,38 +88,42 @@ class TierLines(Section):
                 "the tiers are not in order",
                 hint="watch_deviations > call_deviations > urgent_deviations",
             )
-        _refuse_overlap(self._bands("", self.liquidatable_leave), "")
-        _refuse_overlap(self._bands("_deviations", Decimal(0)), "_deviations")
+        _refuse_overlap(self._list_bands("", self.liquidatable_leave), "")
+        _refuse_overlap(self._list_bands("_deviations", Decimal(0)), "_deviations")
         return self
 
     @property
     def thresholds(self) -> Thresholds:
         """The entry thresholds of the tiers, as health factors."""
-        return Thresholds(watch=_wad(self.watch), call=_wad(self.call), urgent=_wad(self.urgent))
+        return Thresholds(
+            watch=_convert_to_wad(self.watch),
+            call=_convert_to_wad(self.call),
+            urgent=_convert_to_wad(self.urgent),
+        )
 
     @property
     def tiers(self) -> Tiers:
         """The tiers of margin calls."""
         by_health = self.measure == "health"
-        bands = self._bands("", self.liquidatable_leave)
+        bands = self._list_bands("", self.liquidatable_leave)
         if not by_health:
-            bands = self._bands("_deviations", Decimal(0))
+            bands = self._list_bands("_deviations", Decimal(0))
         return Tiers(
             measure=Measure(self.measure),
             bands=tuple(
-                Band(tier=tier, enter=_wad(enter), leave=_wad(leave))
+                Band(tier=tier, enter=_convert_to_wad(enter), leave=_convert_to_wad(leave))
                 for tier, enter, leave in bands
             ),
             volatility=Volatility(
                 window_seconds=3_600 * self.volatility_hours,
                 horizon_seconds=3_600 * self.horizon_hours,
                 least_bps=self.least_volatility_bps,
-                look_below=_wad(self.look_below),
+                look_below=_convert_to_wad(self.look_below),
             ),
             closing_after_blocks=self.closing_after_blocks,
         )
 
-    def _bands(self, suffix: str, line_leave: Decimal) -> list[tuple[Tier, Decimal, Decimal]]:
+    def _list_bands(self, suffix: str, line_leave: Decimal) -> list[tuple[Tier, Decimal, Decimal]]:
         """Return tier, enter and leave, worst first."""
         found = [(Tier.LIQUIDATABLE, Decimal(1), line_leave)]
         for tier in _WORST_FIRST:
@@ -205,7 +209,7 @@ class Second(Section):
     window_seconds: Whole = Field(default=1_800, ge=1, le=DAY)
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
+    def _check_source(self) -> Self:
         if (self.feed is None) == (self.pool is None):
             refuse("a second source is a feed or a pool", hint="set one of feed and pool")
         return self
@@ -298,65 +302,69 @@ class Restraints(Section):
             base,
             chain_id=chain_id,
             tiers=self.tiers.tiers,
-            guard=_guard(base.guard, self.guard),
-            grace=_graces(base.grace, self.grace),
+            guard=_merge_guard(base.guard, self.guard),
+            grace=_merge_graces(base.grace, self.grace),
             floor=Floor(
-                health=_or(_maybe_wad(self.floor.health), base.floor.health),
-                bad_debt_bps=_or(self.floor.bad_debt_bps, base.floor.bad_debt_bps),
+                health=_get_or_default(_convert_optional_wad(self.floor.health), base.floor.health),
+                bad_debt_bps=_get_or_default(self.floor.bad_debt_bps, base.floor.bad_debt_bps),
             ),
             order=base.order if self.order is None else Order(self.order),
-            subsidy=_subsidy(base.subsidy, self.subsidy),
+            subsidy=_merge_subsidy(base.subsidy, self.subsidy),
             oracle=oracle.rules,
             telling=calls.telling,
         )
 
 
-def _guard(base: Guard, wanted: SpikeGuard) -> Guard:
+def _merge_guard(base: Guard, wanted: SpikeGuard) -> Guard:
     confirm = wanted.confirm
     return Guard(
         confirm=base.confirm if confirm is None else tuple(Confirms(one) for one in confirm),
         every=base.every if wanted.combine is None else wanted.combine == "all",
-        blocks=_or(wanted.blocks, base.blocks),
-        seconds=_or(wanted.seconds, base.seconds),
-        window_seconds=_or(wanted.window_seconds, base.window_seconds),
-        deviation_bps=Bps(_or(wanted.deviation_bps, base.deviation_bps)),
-        tiers=_or(wanted.tiers, base.tiers),
-        acting=_or(wanted.acting, base.acting),
+        blocks=_get_or_default(wanted.blocks, base.blocks),
+        seconds=_get_or_default(wanted.seconds, base.seconds),
+        window_seconds=_get_or_default(wanted.window_seconds, base.window_seconds),
+        deviation_bps=Bps(_get_or_default(wanted.deviation_bps, base.deviation_bps)),
+        tiers=_get_or_default(wanted.tiers, base.tiers),
+        acting=_get_or_default(wanted.acting, base.acting),
     )
 
 
-def _graces(base: Mapping[Tier, Span], wanted: Graces) -> Mapping[Tier, Span]:
+def _merge_graces(base: Mapping[Tier, Span], wanted: Graces) -> Mapping[Tier, Span]:
     found = dict[Tier, Span]()
     for tier in (*_WORST_FIRST, Tier.LIQUIDATABLE):
         own = base.get(tier, Span())
         span = Span(
-            blocks=_or(getattr(wanted, f"{tier}_blocks"), own.blocks),
-            seconds=_or(getattr(wanted, f"{tier}_seconds"), own.seconds),
+            blocks=_get_or_default(getattr(wanted, f"{tier}_blocks"), own.blocks),
+            seconds=_get_or_default(getattr(wanted, f"{tier}_seconds"), own.seconds),
         )
         if span != Span():
             found[tier] = span
     return found
 
 
-def _subsidy(base: Subsidy, wanted: Subsidies) -> Subsidy:
+def _merge_subsidy(base: Subsidy, wanted: Subsidies) -> Subsidy:
     return Subsidy(
-        per_day_usd_e8=_or(_usd_e8(wanted.per_day_usd), base.per_day_usd_e8),
-        per_account_usd_e8=_or(_usd_e8(wanted.per_account_usd), base.per_account_usd_e8),
-        debt_at_most_usd_e8=_or(_usd_e8(wanted.debt_at_most_usd), base.debt_at_most_usd_e8),
+        per_day_usd_e8=_get_or_default(_convert_to_usd_e8(wanted.per_day_usd), base.per_day_usd_e8),
+        per_account_usd_e8=_get_or_default(
+            _convert_to_usd_e8(wanted.per_account_usd), base.per_account_usd_e8
+        ),
+        debt_at_most_usd_e8=_get_or_default(
+            _convert_to_usd_e8(wanted.debt_at_most_usd), base.debt_at_most_usd_e8
+        ),
     )
 
 
-def _or(value: T | None, default: T) -> T:
+def _get_or_default(value: T | None, default: T) -> T:
     return default if value is None else value
 
 
-def _usd_e8(dollars: Decimal | None) -> int | None:
+def _convert_to_usd_e8(dollars: Decimal | None) -> int | None:
     return None if dollars is None else int(dollars * USD_E8)
 
 
-def _wad(factor: Decimal) -> Wad:
+def _convert_to_wad(factor: Decimal) -> Wad:
     return Wad(int(factor * WAD))
 
 
-def _maybe_wad(factor: Decimal | None) -> Wad | None:
-    return None if factor is None else _wad(factor)
+def _convert_optional_wad(factor: Decimal | None) -> Wad | None:
+    return None if factor is None else _convert_to_wad(factor)

@@ -68,7 +68,7 @@ class Chain(Section):
     check_seconds: Whole = Field(default=180, ge=1, le=86_400)
 
     @model_validator(mode="after")
-    def _distinct(self) -> Self:
+    def _check_distinct(self) -> Self:
         plain = [one.get_secret_value().rstrip("/").lower() for one in self.endpoints]
         if len(set(plain)) < len(plain):
             refuse("two endpoints are the same", hint="list each node once")
@@ -95,7 +95,7 @@ class Market(Plugged):
 
     @field_validator("from_block")
     @classmethod
-    def _not_mistyped(cls, block: int | None, info: ValidationInfo) -> int | None:
+    def _refuse_mistyped(cls, block: int | None, info: ValidationInfo) -> int | None:
         """Refuse a market with a misspelled ``from_block``."""
         meant = nearest("from_block", info.data.get("options", ())) if block is None else ""
         if meant:
@@ -131,7 +131,7 @@ class Wallet(Section):
     private_key: PrivateKey | None = None
 
     @model_validator(mode="after")
-    def _one_way(self) -> Self:
+    def _check_sources(self) -> Self:
         if self.keystore is not None and self.private_key is not None:
             refuse("both a keystore and a private key are set", hint="keep one of them")
         if self.password is not None and self.password_file is not None:
@@ -168,7 +168,7 @@ class Policy(Restraints):
     max_rounds_per_account: Whole = Field(default=4, ge=1, le=16)
 
     @model_validator(mode="after")
-    def _leaves_a_profit(self) -> Self:
+    def _check_profit_left(self) -> Self:
         if self.profit_bid_bps + self.builder_share_bps > BPS:
             refuse("profit_bid_bps and builder_share_bps together are more than the profit")
         return self
@@ -190,7 +190,7 @@ class Limits(Section):
     max_balance_eth: MostEther = Decimal(25)
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    def _check_order(self) -> Self:
         if self.max_gas_per_hour_eth > self.max_gas_per_day_eth:
             refuse("max_gas_per_hour_eth is more than max_gas_per_day_eth")
         if self.min_balance_eth >= self.max_balance_eth:
@@ -252,7 +252,7 @@ class Observe(Section):
     uncovered_debt_usd: Exact = Field(default=Decimal(1_000), ge=0, le=10**12)
 
     @model_validator(mode="after")
-    def _for_this_machine(self) -> Self:
+    def _refuse_exposure(self) -> Self:
         if self.listen and not self.expose and not is_loopback(listen_address(self.listen)[0]):
             refuse(
                 f"other machines could reach {self.listen}, which asks nobody for a password",
@@ -290,13 +290,13 @@ class Settings(Section):
         return (self.book.path or beside) if self.book.keep else None
 
     @model_validator(mode="after")
-    def _files_differ(self) -> Self:
+    def _check_files_differ(self) -> Self:
         if self.book_path == self.journal.path:
             refuse("book.path is the journal's", hint="leave book.path out, or name another file")
         return self
 
     @model_validator(mode="after")
-    def _names_agree(self) -> Self:
+    def _check_names(self) -> Self:
         known = [one.name for one in self.executor]
         if len(set(known)) < len(known):
             refuse("two executors have the same name", hint="give each [[executor]] its own name")
@@ -310,7 +310,7 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
-    def _second_source_is_there(self) -> Self:
+    def _check_second_source(self) -> Self:
         wanted = self.policy.guard.confirm or ()
         if "second_source" in wanted and not self.oracle.second:
             refuse(
@@ -321,7 +321,7 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
-    def _one_contract_one_role(self) -> Self:
+    def _check_contract_roles(self) -> Self:
         taken = {self.chain.multicall: "chain.multicall"}
         if self.chain.wrapped_native is not None:
             taken[self.chain.wrapped_native] = "chain.wrapped_native"
@@ -359,7 +359,7 @@ def leaves(model: type[Section], prefix: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
         if name in Plugged.model_fields:
             continue
-        inner = _section_of(field.annotation)
+        inner = _find_section(field.annotation)
         dotted = f"{prefix}{name}"
         if inner is None:
             yield dotted
@@ -369,7 +369,7 @@ def leaves(model: type[Section], prefix: str = "") -> Iterator[str]:
             yield from leaves(inner, f"{dotted}.0.")
 
 
-def _section_of(annotation: object) -> type[Section] | None:
+def _find_section(annotation: object) -> type[Section] | None:
     """Return the section type of a field, plain or in a tuple."""
     candidates = [annotation, *getattr(annotation, "__args__", ())]
     for candidate in candidates:

@@ -25,7 +25,7 @@ class Channel(Section):
     secret: SecretText | None = Field(default=None, repr=False)
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _check_kind(self) -> Self:
         if self.kind == "webhook" and self.secret is None:
             refuse(
                 f"the webhook {self.name!r} has no secret to sign with",
@@ -61,7 +61,7 @@ class Notify(Section):
     alarm_after_failures: Whole = Field(default=3, ge=1, le=1_000)
 
     @model_validator(mode="after")
-    def _in_order(self) -> Self:
+    def _check_order(self) -> Self:
         names = [one.name for one in self.channel]
         if len(set(names)) < len(names):
             refuse(

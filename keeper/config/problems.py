@@ -88,11 +88,11 @@ def validated(
     try:
         return model.model_validate(raw, context=context)
     except ValidationError as error:
-        found = [_problem(model, one, where, origins or {}) for one in _told(error)]
+        found = [_build_problem(model, one, where, origins or {}) for one in _select_errors(error)]
         raise SettingsInvalid(found) from None
 
 
-def _told(error: ValidationError) -> list[Any]:
+def _select_errors(error: ValidationError) -> list[Any]:
     """Return the operator's errors, without ``too_short`` for a list with an invalid item."""
     errors: list[Any] = list(error.errors())
     places = [one["loc"] for one in errors]
@@ -104,18 +104,18 @@ def _told(error: ValidationError) -> list[Any]:
     ]
 
 
-def _problem(
+def _build_problem(
     model: type[BaseModel], error: Mapping[str, Any], where: str, origins: Mapping[str, str]
 ) -> Problem:
     path: tuple[int | str, ...] = tuple(error["loc"])
-    reason, hint = _sentence(model, error, path)
+    reason, hint = _describe_error(model, error, path)
     setting = dotted(path)
     if where:
         setting = f"{where}.{setting}" if path else where
-    return Problem(setting=setting, origin=_origin(path, origins), reason=reason, hint=hint)
+    return Problem(setting=setting, origin=_find_origin(path, origins), reason=reason, hint=hint)
 
 
-def _origin(path: Sequence[int | str], origins: Mapping[str, str]) -> str:
+def _find_origin(path: Sequence[int | str], origins: Mapping[str, str]) -> str:
     """Return the position of a value, or of the nearest section around it."""
     for end in range(len(path), -1, -1):
         found = origins.get(".".join(str(part) for part in path[:end]))
@@ -124,17 +124,17 @@ def _origin(path: Sequence[int | str], origins: Mapping[str, str]) -> str:
     return origins.get("", "")
 
 
-def _sentence(
+def _describe_error(
     model: type[BaseModel], error: Mapping[str, Any], path: Sequence[int | str]
 ) -> tuple[str, str]:
     """Return the reason and the hint of an error."""
     kind, context = str(error["type"]), error.get("ctx", {})
-    if kind == "missing" and (meant := _mistyped(str(path[-1]), error.get("input"))):
+    if kind == "missing" and (meant := _find_mistyped(str(path[-1]), error.get("input"))):
         return "is missing", f"is {meant} mistyped?"
     if kind == "keeper":
         return str(context["reason"]), str(context["hint"])
     if kind == "extra_forbidden":
-        return "is not a setting", unknown_key_hint(str(path[-1]), _keys(model, path[:-1]))
+        return "is not a setting", unknown_key_hint(str(path[-1]), _list_keys(model, path[:-1]))
     if kind in _BOUNDS:
         word, bound = _BOUNDS[kind]
         return f"is {shown(error['input'])} but must be {word} {context[bound]}", ""
@@ -144,7 +144,7 @@ def _sentence(
     return _SENTENCES.get(kind, (fallback, ""))
 
 
-def _mistyped(key: str, section: object) -> str:
+def _find_mistyped(key: str, section: object) -> str:
     """Return the key of ``section`` that probably means ``key``, or an empty string."""
     if not isinstance(section, Mapping):
         return ""
@@ -152,21 +152,21 @@ def _mistyped(key: str, section: object) -> str:
     return nearest(key, [*section, *(options if isinstance(options, Mapping) else ())])
 
 
-def _keys(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
+def _list_keys(model: type[BaseModel], path: Sequence[int | str]) -> list[str]:
     """Return the keys of the model at ``path``."""
     current: type[BaseModel] = model
     for part in path:
         if isinstance(part, int):
             continue
         field = current.model_fields.get(part)
-        inner = None if field is None else _inner(field.annotation)
+        inner = None if field is None else _find_model(field.annotation)
         if inner is None:
             return []
         current = inner
     return list(current.model_fields)
 
 
-def _inner(annotation: object) -> type[BaseModel] | None:
+def _find_model(annotation: object) -> type[BaseModel] | None:
     """Return the model type of a field, plain or in a tuple."""
     for candidate in (annotation, *getattr(annotation, "__args__", ())):
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):

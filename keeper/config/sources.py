@@ -71,11 +71,11 @@ def toml_tree(text: str, name: str) -> tuple[dict[str, Any], dict[str, str]]:
         line = f":{at.group(1)}" if at else ""
         reason = _POSITION.sub("", str(error)).lower()
         raise ConfigError(f"{name}{line} is not valid TOML: {reason}") from None
-    lines = {path: f"{name}:{number}" for path, number in _line_numbers(text)}
+    lines = {path: f"{name}:{number}" for path, number in _find_line_numbers(text)}
     return tree, lines | {"": name}
 
 
-def _line_numbers(text: str) -> Iterator[tuple[str, int]]:
+def _find_line_numbers(text: str) -> Iterator[tuple[str, int]]:
     """Yield dotted paths and their first lines. The file must be valid."""
     table: list[str] = []
     counts: dict[str, int] = {}
@@ -86,22 +86,22 @@ def _line_numbers(text: str) -> Iterator[tuple[str, int]]:
             continue
         header, key = _HEADER.match(line), _KEY.match(line)
         if header is not None:
-            table = _parts(header.group(2))
+            table = _split_key(header.group(2))
             if header.group(1) == "[[":
                 name = ".".join(table)
                 counts[name] = counts.get(name, -1) + 1
                 table = [*table, str(counts[name])]
             yield ".".join(table), number
         elif key is not None:
-            yield ".".join([*table, *_parts(key.group(1))]), number
-            inside = _opened(line)
+            yield ".".join([*table, *_split_key(key.group(1))]), number
+            inside = _find_open_quotes(line)
 
 
-def _parts(text: str) -> list[str]:
+def _split_key(text: str) -> list[str]:
     return [part.strip().strip("\"'") for part in text.split(".")]
 
 
-def _opened(line: str) -> str:
+def _find_open_quotes(line: str) -> str:
     """Return the quotes of a multi-line string that this line leaves open."""
     for quotes in ('"""', "'''"):
         if line.count(quotes) % 2:
@@ -123,7 +123,7 @@ def env_file_values(path: Path) -> tuple[list[Value], list[str]]:
     seen: dict[str, int] = {}
     values: list[Value] = []
     for binding in parse_stream(io.StringIO(text.replace("\r\n", "\n"))):
-        where = f"{path.name}:{_line_of(binding.original.line, binding.original.string)}"
+        where = f"{path.name}:{_compute_line(binding.original.line, binding.original.string)}"
         if binding.error or (binding.key is not None and binding.value is None):
             raise ConfigError(f"{where} is not NAME=VALUE", hint="close quotes, set a value")
         if binding.key is None or binding.value is None:
@@ -133,13 +133,13 @@ def env_file_values(path: Path) -> tuple[list[Value], list[str]]:
                 f"{where} sets {binding.key} again", hint=f"it is in line {seen[binding.key]} too"
             )
         seen[binding.key] = binding.original.line
-        values.append(_value(binding.key, binding.value, f"{where} {binding.key}"))
+        values.append(_build_value(binding.key, binding.value, f"{where} {binding.key}"))
     tree = {".".join(map(str, value.path)): value.raw for value in values}
     origins = {".".join(map(str, value.path)): value.origin for value in values}
     return values, refuse_exposed(path, text, tree, origins)
 
 
-def _line_of(first: int, text: str) -> int:
+def _compute_line(first: int, text: str) -> int:
     """Return a binding's line, skipping the empty lines at its start."""
     return first + len(text) - len(text.lstrip("\n"))
 
@@ -151,7 +151,7 @@ def environment_values(environ: Mapping[str, str]) -> list[Value]:
         ConfigError: a ``KEEPER_`` variable is not a setting.
     """
     return [
-        _value(name, environ[name], f"environment {name}")
+        _build_value(name, environ[name], f"environment {name}")
         for name in sorted(environ)
         if name.startswith(PREFIX) and name not in OTHER_VARIABLES
     ]
@@ -176,7 +176,7 @@ def override_values(pairs: Mapping[str, str], origin: str = "flag") -> list[Valu
             match = nearest(name, leaves(Settings))
             hint = f"did you mean {match}?" if match else ""
             raise ConfigError(f"{name} is not a setting", hint=hint)
-        values.append(Value(path=path, raw=_parsed(text, name), origin=f"{origin} {name}"))
+        values.append(Value(path=path, raw=_parse_value(text, name), origin=f"{origin} {name}"))
     return values
 
 
@@ -185,7 +185,7 @@ def variable_name(setting: str) -> str:
     return PREFIX + setting.upper().replace(".", "__")
 
 
-def _value(name: str, text: str, origin: str) -> Value:
+def _build_value(name: str, text: str, origin: str) -> Value:
     """Return a variable as a value, or refuse an unknown name."""
     path: Path_ = tuple(
         int(part) if part.isdigit() else part
@@ -198,7 +198,7 @@ def _value(name: str, text: str, origin: str) -> Value:
         raise SettingsInvalid(
             [Problem(setting=name, origin=origin, reason="is not a setting", hint=hint)]
         )
-    return Value(path=path, raw=_parsed(text, name), origin=origin)
+    return Value(path=path, raw=_parse_value(text, name), origin=origin)
 
 
 def _is_known(path: Path_) -> bool:
@@ -213,22 +213,22 @@ def _is_known(path: Path_) -> bool:
     return len(shape) >= 3 and shape[0] in {"market", "venue"} and shape[1] == "0"  # noqa: PLR2004
 
 
-def _parsed(text: str, name: str) -> Any:  # noqa: ANN401 (JSON)
+def _parse_value(text: str, name: str) -> Any:  # noqa: ANN401 (JSON)
     """Parse lists and objects from JSON. Everything else is untyped text."""
     if not text.lstrip().startswith(("[", "{")):
         return EnvText(text)
     try:
-        return _marked(json.loads(text, parse_float=file_float))
+        return _mark_env_text(json.loads(text, parse_float=file_float))
     except ValueError:
         raise ConfigError(f"{name} is not valid JSON", hint='a list is ["a", "b"]') from None
 
 
-def _marked(value: Any) -> Any:  # noqa: ANN401 (JSON)
+def _mark_env_text(value: Any) -> Any:  # noqa: ANN401 (JSON)
     """Return JSON with its texts marked as coming from the environment."""
     if isinstance(value, str):
         return EnvText(value)
     if isinstance(value, list):
-        return [_marked(one) for one in value]
+        return [_mark_env_text(one) for one in value]
     if isinstance(value, dict):
-        return {key: _marked(one) for key, one in value.items()}
+        return {key: _mark_env_text(one) for key, one in value.items()}
     return value

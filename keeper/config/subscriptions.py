@@ -41,7 +41,7 @@ class Subscription(Section):
     debt_above_usd: Exact = Field(default=Decimal(0), ge=0, le=10**15)
 
     @model_validator(mode="after")
-    def _asks_for_something(self) -> Self:
+    def _refuse_empty(self) -> Self:
         if not self.tiers or not self.kinds:
             refuse("asks for no tier or no kind, so for nothing", hint="leave the list out")
         return self

@@ -60,7 +60,7 @@ def shown(value: object) -> str:
     return text if len(text) <= SHOWN_LENGTH else text[:SHOWN_LENGTH] + "...'"
 
 
-def _whole(value: object) -> int:
+def _parse_whole(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, EnvText) and _DIGITS.fullmatch(value):
@@ -68,7 +68,7 @@ def _whole(value: object) -> int:
     refuse(f"{shown(value)} is not a whole number", hint="write digits only, as in 1000")
 
 
-def _exact(value: object) -> Decimal:
+def _parse_exact(value: object) -> Decimal:
     if isinstance(value, int) and not isinstance(value, bool):
         return Decimal(value)
     if isinstance(value, Decimal):
@@ -78,7 +78,7 @@ def _exact(value: object) -> Decimal:
     refuse(f"{shown(value)} is not a decimal number", hint='write it out, as in "1.25"')
 
 
-def _flag(value: object) -> bool:
+def _parse_flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
     if isinstance(value, EnvText) and value in {"true", "false"}:
@@ -86,7 +86,7 @@ def _flag(value: object) -> bool:
     refuse(f"{shown(value)} is neither true nor false", hint="write true or false")
 
 
-def _text(value: object) -> str:
+def _parse_text(value: object) -> str:
     if not isinstance(value, str) or isinstance(value, OddNumber):
         refuse(f"{shown(value)} is not text", hint="put it in quotes")
     if not value.strip():
@@ -96,9 +96,9 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _address(value: object) -> Address:
+def _parse_address(value: object) -> Address:
     hint = "write 0x and 40 hexadecimal digits, with a valid checksum or all in lower case"
-    text = _text(value)
+    text = _parse_text(value)
     if not _ADDRESS.fullmatch(text):
         digits = len(text.removeprefix("0x"))
         counted = f" ({digits} digits)" if text.startswith("0x") else ""
@@ -111,7 +111,7 @@ def _address(value: object) -> Address:
     return Address(checksummed)
 
 
-def _endpoint(value: object) -> SecretStr:
+def _parse_endpoint(value: object) -> SecretStr:
     hint = "write ws://, wss://, http:// or https:// with a host, or /path/to/node.ipc"
     if not isinstance(value, str) or isinstance(value, OddNumber):
         refuse("an endpoint must be text", hint=hint)
@@ -140,13 +140,13 @@ def _check_url(value: str, hint: str) -> None:
         refuse("an endpoint is a link-local address, where no node is", hint=hint)
 
 
-def _path(value: object, info: ValidationInfo) -> Path:
-    text = (value if isinstance(value, Path) else Path(_text(value))).expanduser()
+def _parse_path(value: object, info: ValidationInfo) -> Path:
+    text = (value if isinstance(value, Path) else Path(_parse_text(value))).expanduser()
     base = (info.context or {}).get("base")
     return text if base is None else Path(base) / text
 
 
-def _private_key(value: SecretStr) -> SecretStr:
+def _validate_private_key(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     hint = "64 hexadecimal digits, with or without 0x"
     if not _KEY.fullmatch(text):
@@ -156,35 +156,35 @@ def _private_key(value: SecretStr) -> SecretStr:
     return value
 
 
-def _not_empty(value: SecretStr) -> SecretStr:
+def _refuse_empty_secret(value: SecretStr) -> SecretStr:
     if not value.get_secret_value():
         refuse("is empty")
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
+Whole = Annotated[int, BeforeValidator(_parse_whole)]
 """A whole number, digits only. Bounds come from ``Field``."""
 
-Exact = Annotated[Decimal, BeforeValidator(_exact)]
+Exact = Annotated[Decimal, BeforeValidator(_parse_exact)]
 """An exact decimal number, as text or written in the file, never a float."""
 
-Flag = Annotated[bool, BeforeValidator(_flag)]
+Flag = Annotated[bool, BeforeValidator(_parse_flag)]
 """true or false, nothing else."""
 
-Text = Annotated[str, BeforeValidator(_text)]
+Text = Annotated[str, BeforeValidator(_parse_text)]
 """Nonempty text without blanks around it."""
 
-AddressText = Annotated[Address, BeforeValidator(_address)]
+AddressText = Annotated[Address, BeforeValidator(_parse_address)]
 """A nonzero address, converted to its EIP-55 checksum form."""
 
-EndpointText = Annotated[SecretStr, BeforeValidator(_endpoint)]
+EndpointText = Annotated[SecretStr, BeforeValidator(_parse_endpoint)]
 """A node's address, secret since it usually contains a key."""
 
-FilePath = Annotated[Path, BeforeValidator(_path)]
+FilePath = Annotated[Path, BeforeValidator(_parse_path)]
 """A path, relative to the settings file's folder."""
 
-SecretText = Annotated[SecretStr, AfterValidator(_not_empty)]
+SecretText = Annotated[SecretStr, AfterValidator(_refuse_empty_secret)]
 """A nonempty password, never printed."""
 
-PrivateKey = Annotated[SecretStr, AfterValidator(_private_key)]
+PrivateKey = Annotated[SecretStr, AfterValidator(_validate_private_key)]
 """A private key in the curve's range, never printed."""

@@ -85,7 +85,7 @@ def deploy_aave_v30(deployer: Deployer, listing: Listing) -> Aave:
     ]
     rows = []
     for asset in ASSETS:
-        rates = _rates(deployer, artifacts, provider, asset)
+        rates = _deploy_rates(deployer, artifacts, provider, asset)
         underlying = listing.tokens[asset.symbol].address
         rows.append(_reserve(asset, [*implementations, rates, underlying, listing.treasury]))
     for start in range(0, len(rows), RESERVES_PER_CALL):
@@ -94,7 +94,7 @@ def deploy_aave_v30(deployer: Deployer, listing: Listing) -> Aave:
         configure_reserve(configurator, BY_SYMBOL[symbol], token.address)
         stable = BY_SYMBOL[symbol].stable_rate
         configurator.send("setReserveStableRateBorrowing", token.address, stable)
-    _configure_e_mode(configurator, listing)
+    _set_e_mode(configurator, listing)
     return Aave("3.0", provider, pool, configurator, oracle, data_provider)
 
 
@@ -105,7 +105,7 @@ def list_reserve_v30(deployer: Deployer, aave: Aave, asset: Asset, token: str) -
         deployer.deploy(artifacts[name], aave.pool.address).address
         for name in ("AToken", "StableDebtToken", "VariableDebtToken")
     ]
-    rates = _rates(deployer, artifacts, aave.provider, asset)
+    rates = _deploy_rates(deployer, artifacts, aave.provider, asset)
     row = _reserve(asset, [*implementations, rates, token, deployer.sender])
     aave.configurator.send("initReserves", [row])
     configure_reserve(aave.configurator, asset, token)
@@ -128,7 +128,7 @@ def _deploy_pool(
     )
 
 
-def _rates(
+def _deploy_rates(
     deployer: Deployer, artifacts: Mapping[str, Artifact], provider: Contract, asset: Asset
 ) -> str:
     variable = [bps * _RAY_PER_BPS for bps in (asset.optimal, 0, asset.slope1, asset.slope2)]
@@ -152,7 +152,7 @@ def _reserve(asset: Asset, addresses: list[str]) -> tuple[object, ...]:
     return (*implementations, rates, token, treasury, ZERO_ADDRESS, *names, b"")
 
 
-def _configure_e_mode(configurator: Contract, listing: Listing) -> None:
+def _set_e_mode(configurator: Contract, listing: Listing) -> None:
     terms = (E_MODE_LTV, E_MODE_THRESHOLD, E_MODE_BONUS)
     configurator.send("setEModeCategory", E_MODE, *terms, ZERO_ADDRESS, E_MODE_LABEL)
     for symbol in E_MODE_ASSETS:

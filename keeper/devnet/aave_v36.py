@@ -109,7 +109,7 @@ def deploy_aave_v36(deployer: Deployer, listing: Listing) -> Aave:
         configurator.send("initReserves", rows[start : start + RESERVES_PER_CALL])
     for symbol, token in listing.tokens.items():
         configure_reserve(configurator, BY_SYMBOL[symbol], token.address)
-    _configure_e_mode(configurator, listing)
+    _set_e_mode(configurator, listing)
     liquidations = deployer.deploy(
         artifacts["LiquidationDataProvider"], pool.address, provider.address
     )
@@ -176,7 +176,7 @@ def _reserve(asset: Asset, token: str, a_token: str, debt_token: str) -> tuple[o
     return (a_token, debt_token, token, *names, b"", rates)
 
 
-def _configure_e_mode(configurator: Contract, listing: Listing) -> None:
+def _set_e_mode(configurator: Contract, listing: Listing) -> None:
     terms = (E_MODE_LTV, E_MODE_THRESHOLD, E_MODE_BONUS)
     configurator.send("setEModeCategory", E_MODE, *terms, E_MODE_LABEL)
     allowed = True

@@ -91,10 +91,10 @@ def start_anvil(options: AnvilOptions) -> Anvil:
         EnvironmentFault: the port is taken, or Anvil did not start.
     """
     log = options.log or Path(os.devnull)
-    with _held_port(options.port) as port:
-        command = [str(anvil_binary()), *_arguments(options, port)]
-        process = None if options.detached else _owned(command, log)
-        pid = _detached(command, log) if process is None else process.pid
+    with _reserve_port(options.port) as port:
+        command = [str(anvil_binary()), *_build_arguments(options, port)]
+        process = None if options.detached else _start_owned(command, log)
+        pid = _start_detached(command, log) if process is None else process.pid
         anvil = Anvil(port=port, pid=pid, ipc=options.ipc, _process=process)
         try:
             _wait_until_it_answers(pid, port)
@@ -104,7 +104,7 @@ def start_anvil(options: AnvilOptions) -> Anvil:
     return anvil
 
 
-def _owned(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+def _start_owned(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
     """Start a process that the kernel ends together with this one."""
     with log.open("ab") as output:
         # The binary is the pinned one of the npm lock, the arguments are our own.
@@ -118,7 +118,7 @@ def _owned(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def _detached(command: Sequence[str], log: Path) -> int:
+def _start_detached(command: Sequence[str], log: Path) -> int:
     """Start a process in its own session, which outlives this one. Returns its id."""
     with log.open("ab") as output, Path(os.devnull).open("rb") as nothing:
         files = [
@@ -160,7 +160,7 @@ def _is_alive(pid: int, name: str = "") -> bool:
     return name in {"", found} and not rest.startswith(" Z")
 
 
-def _arguments(options: AnvilOptions, port: int) -> list[str]:
+def _build_arguments(options: AnvilOptions, port: int) -> list[str]:
     arguments = ["--host", HOST, "--port", str(port)]
     arguments += ["--prune-history", str(_KEPT_STATES), "--enable-tx-gas-limit"]
     if options.fork_port is None:
@@ -176,7 +176,7 @@ def _arguments(options: AnvilOptions, port: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def _held_port(wanted: int) -> Iterator[int]:
+def _reserve_port(wanted: int) -> Iterator[int]:
     """Yield the port, or a free one that stays reserved meanwhile."""
     with socket.socket() as held:
         if wanted == 0:

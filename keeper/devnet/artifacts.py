@@ -44,22 +44,22 @@ class Artifact:
                     start = 2 * place["start"]
                     code = code[:start] + address + code[start + 2 * _ADDRESS_BYTES :]
         constructor = [entry for entry in self.abi if entry["type"] == "constructor"]
-        types = _types(constructor[0]["inputs"]) if constructor else []
+        types = _list_types(constructor[0]["inputs"]) if constructor else []
         return bytes.fromhex(code) + encode(types, arguments)
 
     def calldata(self, function: str, *arguments: object) -> bytes:
         """Encode the calldata of a function, chosen by its name and number of arguments."""
-        entry = self._entry(function, len(arguments))
-        types = _types(entry["inputs"])
+        entry = self._find_entry(function, len(arguments))
+        types = _list_types(entry["inputs"])
         selector = keccak(text=f"{function}({','.join(types)})")[:4]
         return bytes(selector) + encode(types, arguments)
 
     def decoded(self, function: str, count: int, answer: bytes) -> Any:  # noqa: ANN401
         """Decode a function's result, a value if there is one, else a tuple."""
-        values = decode(_types(self._entry(function, count)["outputs"]), answer)
+        values = decode(_list_types(self._find_entry(function, count)["outputs"]), answer)
         return values[0] if len(values) == 1 else values
 
-    def _entry(self, function: str, count: int) -> dict[str, Any]:
+    def _find_entry(self, function: str, count: int) -> dict[str, Any]:
         for entry in self.abi:
             if (
                 entry["type"] == "function"
@@ -159,12 +159,12 @@ def multicall3_creation_code() -> bytes:
     return bytes.fromhex(found.group(1))
 
 
-def _types(parameters: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [_type(parameter) for parameter in parameters]
+def _list_types(parameters: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [_format_type(parameter) for parameter in parameters]
 
 
-def _type(parameter: Mapping[str, Any]) -> str:
+def _format_type(parameter: Mapping[str, Any]) -> str:
     kind = cast("str", parameter["type"])
     if not kind.startswith("tuple"):
         return kind
-    return f"({','.join(_types(parameter['components']))}){kind.removeprefix('tuple')}"
+    return f"({','.join(_list_types(parameter['components']))}){kind.removeprefix('tuple')}"

@@ -26,15 +26,20 @@ def compare(revision: str, arguments: Sequence[str]) -> list[dict[str, Any]]:
         ConfigError: there is no such revision, or its benchmark does not take the arguments.
         EnvironmentFault: the other revision could not be set up, or a run failed.
     """
-    other = _checked_out(revision)
+    other = _check_out(revision)
     runs = [(_run(ROOT, arguments), _run(other, arguments)) for _ in range(ROUNDS)]
     sizes = [market["borrowers"] for market in runs[0][0]]
     return [
-        _compared(size, [(_of(own, size), _of(its, size)) for own, its in runs]) for size in sizes
+        _compare_pairs(
+            size, [(_select_size(own, size), _select_size(its, size)) for own, its in runs]
+        )
+        for size in sizes
     ]
 
 
-def _compared(size: int, pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> dict[str, Any]:
+def _compare_pairs(
+    size: int, pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]]
+) -> dict[str, Any]:
     own, its = ([pair[at]["total_us"]["median"] for pair in pairs] for at in (0, 1))
     floors = [[pair[at]["floor_us"]["sum"] for pair in pairs] for at in (0, 1)]
     return {
@@ -47,29 +52,29 @@ def _compared(size: int, pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]])
     }
 
 
-def _of(markets: Sequence[dict[str, Any]], size: int) -> dict[str, Any]:
+def _select_size(markets: Sequence[dict[str, Any]], size: int) -> dict[str, Any]:
     return next(market for market in markets if market["borrowers"] == size)
 
 
-def _checked_out(revision: str) -> Path:
+def _check_out(revision: str) -> Path:
     """Check out the revision and set it up. The folder is reused the next time."""
-    found = _git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+    found = _run_git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
     if found is None:
         raise ConfigError(f"there is no revision {revision}", hint="a commit, a branch or a tag")
     folder = FOLDER / found.strip()
     if not (folder / "pyproject.toml").exists():
         folder.mkdir(parents=True, exist_ok=True)
         archive = folder.with_suffix(".tar")
-        if _git("archive", "--output", str(archive), found.strip()) is None:
+        if _run_git("archive", "--output", str(archive), found.strip()) is None:
             raise EnvironmentFault(f"revision {revision} cannot be read from the repository")
         shutil.unpack_archive(archive, folder, filter="data")
         archive.unlink()
-        _share_cache(folder / ".cache")
-    _ran(["scripts/setup"], folder, _SETUP_SECONDS)
+        _copy_cache(folder / ".cache")
+    _run_command(["scripts/setup"], folder, _SETUP_SECONDS)
     return folder
 
 
-def _share_cache(target: Path) -> None:
+def _copy_cache(target: Path) -> None:
     """Copy this revision's cache. The other one fetches its additional needs."""
     ignored = shutil.ignore_patterns(FOLDER.name)
     shutil.copytree(FOLDER.parent, target, ignore=ignored, symlinks=True)
@@ -77,11 +82,13 @@ def _share_cache(target: Path) -> None:
 
 def _run(folder: Path, arguments: Sequence[str]) -> list[dict[str, Any]]:
     command = [".venv/bin/python", "-m", "keeper.devnet.bench", "latency", "--json", *arguments]
-    markets: list[dict[str, Any]] = json.loads(_ran(command, folder, _RUN_SECONDS))["markets"]
+    markets: list[dict[str, Any]] = json.loads(_run_command(command, folder, _RUN_SECONDS))[
+        "markets"
+    ]
     return markets
 
 
-def _ran(command: Sequence[str], folder: Path, seconds: int) -> str:
+def _run_command(command: Sequence[str], folder: Path, seconds: int) -> str:
     done = subprocess.run(  # noqa: S603 - our own scripts, of a revision of our own
         [str(folder / command[0]), *command[1:]],
         cwd=folder,
@@ -96,7 +103,7 @@ def _ran(command: Sequence[str], folder: Path, seconds: int) -> str:
     return done.stdout
 
 
-def _git(*arguments: str) -> str | None:
+def _run_git(*arguments: str) -> str | None:
     """Run git and return its output. None if it fails."""
     done = subprocess.run(  # noqa: S603
         ["git", *arguments],  # noqa: S607

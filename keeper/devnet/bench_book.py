@@ -80,7 +80,7 @@ def answer(names: Sequence[str], wanted: Wanted, *, as_json: bool) -> str:
         f"{where['date']}, {where['cores']} cores, Python {where['python']},"
         f" {wanted.accounts:,} accounts, seed {wanted.seed}, medians of {wanted.samples}"
     )
-    return "\n".join([heading, *(line for one in rows for line in _lines(one))])
+    return "\n".join([heading, *(line for one in rows for line in _format_row(one))])
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -101,7 +101,7 @@ def import_measure(name: str) -> Callable[[Wanted], Sequence[Row]]:
     return measure
 
 
-def _lines(row: Row) -> list[str]:
+def _format_row(row: Row) -> list[str]:
     bound = "at most" if row.at_most else "at least"
     verdict = "met" if row.met else "MISSED"
     return [

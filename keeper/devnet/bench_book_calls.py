@@ -41,15 +41,15 @@ class _Book:
 def measured(wanted: Wanted) -> Sequence[Row]:
     """Measure the processor seconds of the policy's answer, and of all calls, once."""
     with tempfile.TemporaryDirectory() as folder:
-        return [asyncio.run(_measured(wanted, Path(folder) / "keeper.sqlite"))]
+        return [asyncio.run(_measure_calls(wanted, Path(folder) / "keeper.sqlite"))]
 
 
-async def _measured(wanted: Wanted, path: Path) -> Row:
+async def _measure_calls(wanted: Wanted, path: Path) -> Row:
     book = aave_book(min(wanted.accounts, MOST), wanted.seed, positions=POSITIONS)
     kept = database.opened(path)
-    calls = _calls(kept)
+    calls = _build_calls(kept)
     await calls.told(book.snapshot.head, [book.snapshot])
-    crashed = book.after(12, _fallen(book.snapshot))
+    crashed = book.after(12, _lower_prices(book.snapshot))
     past = len(crashed.liquidatable())
     start = process_time()
     await calls.restraint(crashed.head, [crashed])
@@ -69,7 +69,7 @@ async def _measured(wanted: Wanted, path: Path) -> Row:
     )
 
 
-def _fallen(snapshot: AaveSnapshot) -> dict[Address, BaseCurrency]:
+def _lower_prices(snapshot: AaveSnapshot) -> dict[Address, BaseCurrency]:
     return {
         token: BaseCurrency(one.price * FALL // 100)
         for token, one in snapshot.prices.items()
@@ -77,7 +77,7 @@ def _fallen(snapshot: AaveSnapshot) -> dict[Address, BaseCurrency]:
     }
 
 
-def _calls(kept: database.Database) -> MarginCalls:
+def _build_calls(kept: database.Database) -> MarginCalls:
     nothing: Any = None  # no chain is asked
     book: Any = _Book()
     return MarginCalls(

@@ -49,7 +49,7 @@ def measured(wanted: Wanted) -> Sequence[Row]:
     ]
 
 
-def _resident() -> int:
+def _read_resident() -> int:
     gc.collect()
     pages = int(pathlib.Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
@@ -58,11 +58,11 @@ def _resident() -> int:
 def main(accounts: int, seed: int) -> None:
     """Print the resident memory before the book, with it, and with a snapshot's pass."""
     aave_book(1_000, seed, positions=POSITIONS).snapshot.liquidatable()
-    before = _resident()
+    before = _read_resident()
     book = aave_book(accounts, seed, positions=POSITIONS)
-    built = _resident()
+    built = _read_resident()
     book.after().liquidatable()
-    sys.stdout.write(json.dumps({"before": before, "built": built, "passed": _resident()}))
+    sys.stdout.write(json.dumps({"before": before, "built": built, "passed": _read_resident()}))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ _PARTS: Final = (
 )
 
 
-class _Block:
+class _BenchBlock:
     """A book that goes on block after block, timed part by part."""
 
     def __init__(self, wanted: Wanted) -> None:
@@ -61,7 +61,7 @@ class _Block:
 
     def done(self) -> list[float]:
         """Do one block and return how long each part took, and the counting of tiers after it."""
-        changed, prices = self._changed(), self._moved()
+        changed, prices = self._build_changes(), self._move_prices()
         upkeep = timed(lambda: self._write(changed))
         taken = list[AaveSnapshot]()
         factors = timed(lambda: taken.append(self._snapshot(prices)))
@@ -77,7 +77,7 @@ class _Block:
         _ = snapshot.screen
         return snapshot
 
-    def _changed(self) -> dict[Address, Account]:
+    def _build_changes(self) -> dict[Address, Account]:
         """Build accounts like the reader does, with slightly moved balances."""
         columns, borrowers = self.book.columns, self.book.snapshot.borrowers
         rows = self._random.choice(len(columns), min(CHANGED, len(columns)), replace=False)
@@ -90,7 +90,7 @@ class _Block:
         columns = self.book.columns
         columns.put(packed(list(changed)), encoded(changed.values(), columns))
 
-    def _moved(self) -> dict[Address, BaseCurrency]:
+    def _move_prices(self) -> dict[Address, BaseCurrency]:
         return {
             one.reserve.token: BaseCurrency(
                 round((one.price or 0) * (1 + self._random.uniform(-1, 1) * LARGEST_MOVE))
@@ -101,7 +101,7 @@ class _Block:
 
 def measured(wanted: Wanted) -> Sequence[Row]:
     """Return one block's whole pass beside one copy of the columns that it reads."""
-    block = _Block(wanted)
+    block = _BenchBlock(wanted)
     block.done()
     block.copied()
     copies, parts = list[float](), list[list[float]]()

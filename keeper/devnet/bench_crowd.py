@@ -87,16 +87,16 @@ async def crowded(accounts: int, wanted: CrowdWanted) -> Crowded:
         there.devnet.node.rpc("evm_setBlockGasLimit", [hex(wanted.block_mgas * _MILLION)])
         measured = Measured(there, Wire())
         async with measured.running():
-            alone = [await _alone(measured, stairs.price(step)) for step in range(ALONE)]
+            alone = [await _measure_alone(measured, stairs.price(step)) for step in range(ALONE)]
             if wanted.gas_gwei:
                 fee = hex(wanted.gas_gwei * GWEI)
                 there.devnet.node.rpc("anvil_setNextBlockBaseFeePerGas", [fee])
             rankings.clear()
-            passed, number = await _reaction(measured, stairs.price(ALONE))
+            passed, number = await _measure_reaction(measured, stairs.price(ALONE))
             best = rankings.best_bps(accounts)
             decisions = measured.events("decision", block_number=number)
             is_whole = wanted.block_mgas == BLOCK_MGAS[0]
-            landed, used = await _landing(measured, _MOST_BLOCKS if is_whole else 1)
+            landed, used = await _mine_liquidations(measured, _MOST_BLOCKS if is_whole else 1)
     sends = passed.sends()
     skipped = Counter(str(one["reason"]) for one in decisions if one["action"] == "skip")
     return Crowded(
@@ -134,10 +134,10 @@ def report(
     found = [asyncio.run(crowded(*case)) for case in cases]
     if as_json:
         return json.dumps([asdict(one) for one in found])
-    return "\n".join(line for one in found for line in _lines(one))
+    return "\n".join(line for one in found for line in _format_result(one))
 
 
-def _lines(found: Crowded) -> list[str]:
+def _format_result(found: Crowded) -> list[str]:
     blocks = zip(found.landed, found.used, strict=True)
     landing = ", ".join(f"{count} ({share / 100:.1f} %)" for count, share in blocks)
     times = f"{found.first / found.alone:.2f} times that"
@@ -146,29 +146,29 @@ def _lines(found: Crowded) -> list[str]:
     title = f"{found.accounts} accounts below the line in one block, {found.shape}"
     return [
         f"{title}, blocks of {found.block_mgas} M gas",
-        f"  one account, block -> sent          {_ms(found.alone)}",
-        f"  block -> first sent                 {_ms(found.first)}   {times}",
+        f"  one account, block -> sent          {_format_ms(found.alone)}",
+        f"  block -> first sent                 {_format_ms(found.first)}   {times}",
         f"  the first's share of the best worth    {best}",
-        f"  block -> last sent                  {_ms(found.last)}",
-        f"  block -> decided and recorded       {_ms(found.handled)}",
+        f"  block -> last sent                  {_format_ms(found.last)}",
+        f"  block -> decided and recorded       {_format_ms(found.handled)}",
         f"  transactions, accounts in them      {found.transactions:>9}   of {found.planned}",
         f"  left for the next blocks            {left}",
         f"  liquidated in each block that followed, share of its gas: {landing}",
     ]
 
 
-def _ms(microseconds: int) -> str:
+def _format_ms(microseconds: int) -> str:
     return f"{microseconds / 1_000:>9.2f}"
 
 
-async def _alone(measured: Measured, price: int) -> int:
+async def _measure_alone(measured: Measured, price: int) -> int:
     """Measure the time from a block with one liquidatable account to its bytes."""
-    passed, _ = await _reaction(measured, price)
+    passed, _ = await _measure_reaction(measured, price)
     await measured.mined()
     return (passed.sends()[0] - passed.start) // _MICROSECOND
 
 
-async def _reaction(measured: Measured, price: int) -> tuple[Passed, int]:
+async def _measure_reaction(measured: Measured, price: int) -> tuple[Passed, int]:
     number = await measured.mined(price)
     passed = measured.wire.since_block(number)
     if passed is None or not passed.sends():
@@ -177,28 +177,30 @@ async def _reaction(measured: Measured, price: int) -> tuple[Passed, int]:
     return Passed(passed.start, tuple(passed.noted)), number
 
 
-async def _landing(measured: Measured, most: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+async def _mine_liquidations(
+    measured: Measured, most: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Mine up to ``most`` blocks until nothing is pending. Returns liquidations and gas of each."""
     used = dict[int, int]()
     for _ in range(most):
         number = await measured.mined()
-        used[number] = _share_used(measured, number)
+        used[number] = _compute_gas_share(measured, number)
         if [*used.values()][-_EMPTY_BLOCKS:] == [0] * _EMPTY_BLOCKS:
             break
     landed = Counter[int]()
     for event in measured.events("included"):  # the last blocks' receipts may be late
         if event["block_number"] in used:
-            landed[event["block_number"]] += sum(not plan["failure"] for plan in _plans(event))
+            landed[event["block_number"]] += sum(not plan["failure"] for plan in _get_plans(event))
     blocks = [number for number in used if used[number]]
     return tuple(landed[number] for number in blocks), tuple(used[number] for number in blocks)
 
 
-def _plans(event: dict[str, Any]) -> Sequence[dict[str, Any]]:
+def _get_plans(event: dict[str, Any]) -> Sequence[dict[str, Any]]:
     plans: Sequence[dict[str, Any]] = event["plans"]
     return plans
 
 
-def _share_used(measured: Measured, number: int) -> int:
+def _compute_gas_share(measured: Measured, number: int) -> int:
     block = measured.place.devnet.node.rpc("eth_getBlockByNumber", [hex(number), False])
     used, limit = (quantity(block[name], name) for name in ("gasUsed", "gasLimit"))
     return used * 10_000 // limit

@@ -48,7 +48,7 @@ class Floor:
         self.first: dict[str, list[int]] = {part: [] for part in PARTS}
         self.again: dict[str, list[int]] = {part: [] for part in PARTS}
         self._signer = LocalSigner(key, CHAIN_ID)
-        self._database = _database(folder / "floor.sqlite")
+        self._database = _open_database(folder / "floor.sqlite")
 
     async def measure(self, way: Transport, wire: Wire, requests: Sequence[Request]) -> None:
         """Repeat the keeper's requests alone, and its commit, signing and sending.
@@ -57,17 +57,17 @@ class Floor:
         """
         by_part: dict[str, Request] = {}
         for request in requests:
-            part = _part_of(request)
-            if part is not None and _size(request) > _size(by_part.get(part)):
+            part = _classify_request(request)
+            if part is not None and _get_size(request) > _get_size(by_part.get(part)):
                 by_part[part] = request
         for part, request in by_part.items():
-            await self._timed(part, partial(_asked, way, wire, request))
+            await self._measure_part(part, partial(_send_request, way, wire, request))
         if SENDING in by_part:
             raw = bytes.fromhex(by_part[SENDING]["params"][0][2:])
-            await self._timed(SIGNATURE, partial(self._signed, raw))
-            await self._timed(COMMIT, partial(self._committed, raw))
+            await self._measure_part(SIGNATURE, partial(self._sign_again, raw))
+            await self._measure_part(COMMIT, partial(self._commit_again, raw))
 
-    async def _timed(self, part: str, once: Callable[[], Awaitable[int]]) -> None:
+    async def _measure_part(self, part: str, once: Callable[[], Awaitable[int]]) -> None:
         await asyncio.sleep(PAUSE_SECONDS)
         self.first[part].append(await once())
         self.again[part].extend([await once() for _ in range(REPEATED)])
@@ -76,7 +76,7 @@ class Floor:
         """Close the file."""
         self._database.close()
 
-    async def _signed(self, raw: bytes) -> int:
+    async def _sign_again(self, raw: bytes) -> int:
         """Sign the same fields again like the keeper, with the signed bytes read back."""
         fields = TypedTransaction.from_bytes(HexBytes(raw)).as_dict()
         wanted = Unsigned(
@@ -91,17 +91,17 @@ class Floor:
         )
         start = time.perf_counter_ns()
         self._signer.sign(wanted)
-        return _since(start)
+        return _compute_elapsed(start)
 
-    async def _committed(self, raw: bytes) -> int:
+    async def _commit_again(self, raw: bytes) -> int:
         """Write twice the transaction's bytes, about what its record holds."""
         start = time.perf_counter_ns()
         with self._database:
             self._database.execute("INSERT INTO sent (raw) VALUES (?)", (raw + raw,))
-        return _since(start)
+        return _compute_elapsed(start)
 
 
-def _database(path: Path) -> sqlite3.Connection:
+def _open_database(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
@@ -110,7 +110,7 @@ def _database(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _part_of(request: Request) -> str | None:
+def _classify_request(request: Request) -> str | None:
     method, parameters = request["method"], request["params"]
     if method == "eth_call":
         target = parameters[0].get("to")
@@ -118,11 +118,11 @@ def _part_of(request: Request) -> str | None:
     return {"eth_getLogs": LOGS, "eth_simulateV1": SIMULATION, SEND: SENDING}.get(method)
 
 
-def _size(request: Request | None) -> int:
+def _get_size(request: Request | None) -> int:
     return 0 if request is None else len(str(request["params"]))
 
 
-async def _asked(way: Transport, wire: Wire, request: Request) -> int:
+async def _send_request(way: Transport, wire: Wire, request: Request) -> int:
     """Return how long a request takes until its answer is decoded, or a send until it is out."""
     wire.clear()
     body = json.dumps(request, separators=(",", ":")).encode()
@@ -130,8 +130,8 @@ async def _asked(way: Transport, wire: Wire, request: Request) -> int:
     await way.exchange(body, [request["id"]], _TIMEOUT)
     if request["method"] == SEND:
         return (wire.noted[0].moment - start) // _MICROSECOND
-    return _since(start)
+    return _compute_elapsed(start)
 
 
-def _since(start: int) -> int:
+def _compute_elapsed(start: int) -> int:
     return (time.perf_counter_ns() - start) // _MICROSECOND

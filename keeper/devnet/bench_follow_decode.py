@@ -42,12 +42,12 @@ _BORROW_ABI: Final = {
 
 def measured(wanted: Wanted) -> Sequence[Row]:
     """Return the row of decoding ``Borrow`` logs, each argument of each."""
-    logs = _borrow_logs(random.Random(wanted.seed))  # noqa: S311 - made up, no secret
-    formatted = [_formatted(log) for log in logs]
+    logs = _build_borrow_logs(random.Random(wanted.seed))  # noqa: S311 - made up, no secret
+    formatted = [_format_log(log) for log in logs]
     event = Web3().eth.contract(abi=[_BORROW_ABI]).events.Borrow()
     theirs = [event.process_log(log)["args"] for log in formatted[:100]]
     table = log_table(logs)
-    _refuse_unlike(_columns_of(table), theirs)
+    _refuse_differences(_build_columns(table), theirs)
 
     def with_web3() -> None:
         for log in formatted:
@@ -55,7 +55,7 @@ def measured(wanted: Wanted) -> Sequence[Row]:
 
     def in_bulk() -> None:
         found = log_table(logs)
-        _columns_of(found)
+        _build_columns(found)
         history_borrowers(found)
 
     mine = middle([timed(in_bulk) for _ in range(SAMPLES)])
@@ -73,7 +73,7 @@ def measured(wanted: Wanted) -> Sequence[Row]:
             at_most=False,
             parts={
                 "the same without the addresses": middle(
-                    [timed(lambda: _columns_of(log_table(logs))) for _ in range(SAMPLES)]
+                    [timed(lambda: _build_columns(log_table(logs))) for _ in range(SAMPLES)]
                 ),
                 "json.loads before it, for both": middle(
                     [timed(lambda: json.loads(raw)) for _ in range(SAMPLES)]
@@ -83,7 +83,7 @@ def measured(wanted: Wanted) -> Sequence[Row]:
     ]
 
 
-def _borrow_logs(chance: random.Random) -> list[Any]:
+def _build_borrow_logs(chance: random.Random) -> list[Any]:
     people = [chance.randbytes(20).rjust(_WORD, b"\0").hex() for _ in range(LOGS // 3)]
     tokens = [chance.randbytes(20).rjust(_WORD, b"\0").hex() for _ in range(30)]
     logs = []
@@ -107,7 +107,7 @@ def _borrow_logs(chance: random.Random) -> list[Any]:
     return logs
 
 
-def _formatted(log: dict[str, Any]) -> dict[str, Any]:
+def _format_log(log: dict[str, Any]) -> dict[str, Any]:
     """Return a log as web3's own formatters pass it to the event."""
     numbers = {name: int(log[name], 16) for name in ("blockNumber", "transactionIndex", "logIndex")}
     hashes = {name: HexBytes(log[name]) for name in ("blockHash", "transactionHash", "data")}
@@ -115,7 +115,7 @@ def _formatted(log: dict[str, Any]) -> dict[str, Any]:
     return {**log, **numbers, **hashes, "topics": topics, "address": checksum(log["address"])}
 
 
-def _columns_of(table: LogTable) -> dict[str, Any]:
+def _build_columns(table: LogTable) -> dict[str, Any]:
     """Return every argument of every log, as arrays."""
     words = np.frombuffer(table.data, dtype=np.uint8).reshape(table.rows, 4, _WORD)
     topics = [np.frombuffer(each, dtype=np.uint8).reshape(-1, _WORD) for each in table.topics]
@@ -130,7 +130,7 @@ def _columns_of(table: LogTable) -> dict[str, Any]:
     }
 
 
-def _refuse_unlike(mine: dict[str, Any], theirs: Sequence[Any]) -> None:
+def _refuse_differences(mine: dict[str, Any], theirs: Sequence[Any]) -> None:
     for row, arguments in enumerate(theirs):
         same = (
             checksum(mine["onBehalfOf"][row].tobytes()) == arguments["onBehalfOf"]

@@ -59,8 +59,8 @@ async def _restart(accounts: int) -> Row:
             snapshot = time.perf_counter() - begun
             if not isinstance(market, AaveMarket):
                 raise EnvironmentFault("the devnet's market is not Aave's")
-            size = _written(path, market, head)
-            restart = await _taken_up(devnet, reader, path, head, market)
+            size = _write_book(path, market, head)
+            restart = await _measure_restore(devnet, reader, path, head, market)
     return Row(
         name=f"restart of a book of {accounts:,} accounts, until it could read the next block",
         unit="ms",
@@ -73,7 +73,7 @@ async def _restart(accounts: int) -> Row:
     )
 
 
-def _written(path: Path, market: AaveMarket, head: Head) -> int:
+def _write_book(path: Path, market: AaveMarket, head: Head) -> int:
     """Write the book and return the size of its file."""
     file = BookFile(path, CHAIN_ID)
     file.write(
@@ -97,7 +97,7 @@ def _written(path: Path, market: AaveMarket, head: Head) -> int:
     return path.stat().st_size
 
 
-async def _taken_up(
+async def _measure_restore(
     devnet: Devnet, reader: NodeReader, path: Path, head: Head, before: AaveMarket
 ) -> float:
     """Measure restoring a new process's book, which must equal the written one."""
@@ -129,16 +129,16 @@ def peopled(devnet: Devnet, count: int) -> list[Address]:
     flags = (2 << 2 * reserves.index(weth.lower())) | (1 << 2 * reserves.index(usdc.lower()))
     known = next(one.address for one in devnet.borrowers if one.kind == "plain")
     places = (
-        (a_token, _mapping_slot(node, a_token, known), 10**18),
-        (debt_token, _mapping_slot(node, debt_token, known), 10**9),
-        (aave.pool.address, _mapping_slot(node, aave.pool.address, known), None),
+        (a_token, _find_mapping_slot(node, a_token, known), 10**18),
+        (debt_token, _find_mapping_slot(node, debt_token, known), 10**9),
+        (aave.pool.address, _find_mapping_slot(node, aave.pool.address, known), None),
     )
     people = [checksum(keccak(number.to_bytes(_WORD))[:20]) for number in range(count)]
     calls = []
     for number, who in enumerate(people):
         for contract, slot, amount in places:
             value = flags if amount is None else amount + number
-            key = "0x" + _key(who, slot).hex()
+            key = "0x" + _compute_slot_key(who, slot).hex()
             word = "0x" + value.to_bytes(_WORD).hex()
             calls.append(("anvil_setStorageAt", [contract, key, word]))
     node.batch(calls)
@@ -146,10 +146,10 @@ def peopled(devnet: Devnet, count: int) -> list[Address]:
     return people
 
 
-def _mapping_slot(node: Node, contract: str, known: str) -> int:
+def _find_mapping_slot(node: Node, contract: str, known: str) -> int:
     """Find the slot of a contract's first mapping with a value for a known account."""
     calls = [
-        ("eth_getStorageAt", [contract, "0x" + _key(known, slot).hex(), "latest"])
+        ("eth_getStorageAt", [contract, "0x" + _compute_slot_key(known, slot).hex(), "latest"])
         for slot in range(_SLOTS)
     ]
     for slot, word in enumerate(node.batch(calls)):
@@ -158,5 +158,5 @@ def _mapping_slot(node: Node, contract: str, known: str) -> int:
     raise EnvironmentFault(f"{contract} keeps its accounts in a way that is not known")
 
 
-def _key(account: str, slot: int) -> bytes:
+def _compute_slot_key(account: str, slot: int) -> bytes:
     return bytes(keccak(bytes.fromhex(account[2:]).rjust(_WORD, b"\0") + slot.to_bytes(_WORD)))

@@ -78,11 +78,11 @@ class Measured:
         await asyncio.sleep(_QUIET_SECONDS)
         self.wire.clear()
         await asyncio.to_thread(devnet.node.rpc, "evm_mine")
-        await self._until(lambda: bool(self.events("block", block_number=number)))
+        await self._wait_until(lambda: bool(self.events("block", block_number=number)))
         await asyncio.sleep(_QUIET_SECONDS)
         return number
 
-    async def _until(self, done: Callable[[], bool]) -> None:
+    async def _wait_until(self, done: Callable[[], bool]) -> None:
         """Wait for a condition on the keeper's events. Fails if it times out or the keeper ends."""
         if self._task is None:
             raise EnvironmentFault("the keeper has not been started")
@@ -105,12 +105,12 @@ class Measured:
         place = self.place
         async with (
             far_away(place.address, place.delay_seconds) as address,
-            self._running_at(address),
+            self._run_keeper_at(address),
         ):
             yield
 
     @contextlib.asynccontextmanager
-    async def _running_at(self, address: str) -> AsyncIterator[None]:
+    async def _run_keeper_at(self, address: str) -> AsyncIterator[None]:
         settings = self.place.settings
         rpc = Rpc([recorded(address, self.wire)], chain_id=settings.chain.id)
         await rpc.connect()
@@ -119,7 +119,7 @@ class Measured:
         options = RunOptions(mode=Mode.LIVE)
         self._task = asyncio.create_task(run_session(session, options, self.told, key=key))
         try:
-            await self._until(lambda: bool(self.events("block")))
+            await self._wait_until(lambda: bool(self.events("block")))
             yield
         finally:
             self._task.cancel()

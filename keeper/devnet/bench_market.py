@@ -49,18 +49,18 @@ class Stairs:
         """List all borrowers, the ones on the stairs first."""
         on_stairs = self.on_stairs()
         others = planned_borrowers(max(0, self.borrowers - len(on_stairs)), SEED)
-        return (*on_stairs, *(_healthier(one) for one in others))
+        return (*on_stairs, *(_make_healthier(one) for one in others))
 
     def on_stairs(self) -> tuple[Borrower, ...]:
         """Return those that cross, in their order."""
         return tuple(
-            _stair(step, place) for step in range(self.steps) for place in range(self.width)
+            _build_stair(step, place) for step in range(self.steps) for place in range(self.width)
         )
 
     def price(self, step: int) -> int:
         """Return the collateral's price (8 decimals) that takes the step's group over the line."""
         first = BY_SYMBOL[_COLLATERAL].price
-        return first * _ONE // _health(step) * (_ONE - _BELOW) // _ONE
+        return first * _ONE // _compute_health(step) * (_ONE - _BELOW) // _ONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,17 +76,19 @@ class Crowd(Stairs):
 
     def on_stairs(self) -> tuple[Borrower, ...]:
         """Return one borrower for each step but the last, then the crowd."""
-        alone = [_stair(step, 0) for step in range(self.steps - 1)]
+        alone = [_build_stair(step, 0) for step in range(self.steps - 1)]
         crowd = [
-            _stair(
-                self.steps - 1, place, value=_EQUAL if self.shape == SHAPES[0] else _spread(place)
+            _build_stair(
+                self.steps - 1,
+                place,
+                value=_EQUAL if self.shape == SHAPES[0] else _compute_size(place),
             )
             for place in range(self.size)
         ]
         return (*alone, *crowd)
 
 
-def _spread(place: int) -> int:
+def _compute_size(place: int) -> int:
     """Compute a size in the crowd. Sizes differ, the largest is four times the least."""
     return _SMALLEST + place * 7919 % _SIZES * (3 * _SMALLEST) // _SIZES
 
@@ -106,13 +108,13 @@ def _settle_isolated(devnet: Devnet, stairs: Stairs) -> None:
     on_stairs = stairs.on_stairs()
     others = planned_morpho_borrowers(max(0, stairs.borrowers - len(on_stairs)), SEED)
     accounts = (
-        *map(_isolated, on_stairs),
+        *map(_convert_to_isolated, on_stairs),
         *(replace(one, debt=one.debt * _DEBT_KEPT // BPS) for one in others),
     )
     enter_markets(devnet.morpho, accounts, devnet.tokens)
 
 
-def _isolated(borrower: Borrower) -> MorphoBorrower:
+def _convert_to_isolated(borrower: Borrower) -> MorphoBorrower:
     """Convert to a borrower of the first market that becomes liquidatable at the same price."""
     spec, threshold = MARKETS[0], BY_SYMBOL[_COLLATERAL].threshold
     return MorphoBorrower(
@@ -131,20 +133,20 @@ _SETTLERS: Final[Mapping[str, Callable[[Devnet, Stairs], None]]] = {
 
 def queue_prices(devnet: Devnet, price: int) -> None:
     """Submit the updates to ``price`` and the following swaps, without mining them."""
-    for one in _in_order(devnet, price):
+    for one in _iterate_updates(devnet, price):
         devnet.node.rpc("eth_sendTransaction", [one])
 
 
-def _in_order(devnet: Devnet, price: int) -> Iterator[dict[str, str]]:
+def _iterate_updates(devnet: Devnet, price: int) -> Iterator[dict[str, str]]:
     changes = {_COLLATERAL: price}
     for one in price_transactions(devnet.venue, devnet.tokens, devnet.feeds, changes):
         yield one.as_json()
 
 
-def _stair(step: int, place: int, value: int | None = None) -> Borrower:
+def _build_stair(step: int, place: int, value: int | None = None) -> Borrower:
     if value is None:
         value = _VALUE + place * _MORE_VALUE
-    debt = value * BY_SYMBOL[_COLLATERAL].threshold // BPS * _ONE // _health(step)
+    debt = value * BY_SYMBOL[_COLLATERAL].threshold // BPS * _ONE // _compute_health(step)
     return Borrower(
         address=str(to_checksum_address(keccak(text=f"stair {step} {place}")[-20:])),
         kind="stair",
@@ -153,11 +155,11 @@ def _stair(step: int, place: int, value: int | None = None) -> Borrower:
     )
 
 
-def _health(step: int) -> int:
+def _compute_health(step: int) -> int:
     """Compute the health factor at the first prices, in 1e-5."""
     return _FIRST_HEALTH + step * _STEP
 
 
-def _healthier(borrower: Borrower) -> Borrower:
+def _make_healthier(borrower: Borrower) -> Borrower:
     kept = {symbol: amount * _DEBT_KEPT // BPS for symbol, amount in borrower.debt.items()}
     return replace(borrower, debt=kept)

@@ -27,7 +27,7 @@ class Rankings:
     @contextlib.contextmanager
     def watched(self) -> Iterator["Rankings"]:
         """Note every ranking of the planning while the context lasts."""
-        with patch.object(planning, "ranked", self._noted):
+        with patch.object(planning, "ranked", self._note_and_rank):
             yield self
 
     def clear(self) -> None:
@@ -47,13 +47,13 @@ class Rankings:
             [replace(one, barred=frozenset()) for one in candidates.values()], *rest, **named
         )
         first = answer.plans
-        return _worth(first) * BPS // max(1, _worth(best.plans[: len(first)]))
+        return _sum_value(first) * BPS // max(1, _sum_value(best.plans[: len(first)]))
 
-    def _noted(self, candidates: Sequence[Candidate], *rest: Any, **named: Any) -> Ranked:  # noqa: ANN401 (handed on)
+    def _note_and_rank(self, candidates: Sequence[Candidate], *rest: Any, **named: Any) -> Ranked:  # noqa: ANN401 (handed on)
         answer = ranked(candidates, *rest, **named)
         self._asked.append((tuple(candidates), rest, named, answer))
         return answer
 
 
-def _worth(plans: Sequence[Plan]) -> int:
+def _sum_value(plans: Sequence[Plan]) -> int:
     return sum(plan.gross_profit_wei for plan in plans)

@@ -45,8 +45,8 @@ class _Relay:
         heard = back.get_extra_info("socket")
         self._writers += [back, writer]
         self._tasks += [
-            asyncio.ensure_future(_carry(reader, back, 0)),
-            asyncio.ensure_future(_carry(there, writer, self._seconds, heard)),
+            asyncio.ensure_future(_forward_stream(reader, back, 0)),
+            asyncio.ensure_future(_forward_stream(there, writer, self._seconds, heard)),
         ]
 
     async def stop(self) -> None:
@@ -59,7 +59,7 @@ class _Relay:
         await asyncio.gather(*self._tasks, *closing, return_exceptions=True)
 
 
-async def _carry(
+async def _forward_stream(
     source: asyncio.StreamReader,
     target: asyncio.StreamWriter,
     seconds: float,

@@ -89,11 +89,11 @@ async def latency(borrowers: int, samples: int, kind: Kind) -> Latency:
         try:
             async with measured.running():
                 for step in range(stairs.steps):
-                    passed = await _reaction(measured, stairs, step)
+                    passed = await _measure_reaction(measured, stairs, step)
                     if step >= WARM_UP:
-                        reactions.append(_told(passed))
+                        reactions.append(_build_reaction(passed))
                         await floor.measure(way, wire, passed.requests())
-                    await _landed(measured, 1)
+                    await _mine_and_count(measured, 1)
         finally:
             await way.close()
             floor.close()
@@ -119,15 +119,15 @@ async def burst(samples: int, kind: Kind) -> Burst:
         measured = Measured(there, Wire())
         async with measured.running():
             for step in range(stairs.steps):
-                passed = await _reaction(measured, stairs, step)
-                count = await _landed(measured, BURST)
+                passed = await _measure_reaction(measured, stairs, step)
+                count = await _mine_and_count(measured, BURST)
                 if step:
-                    reactions.append(_told(passed))
+                    reactions.append(_build_reaction(passed))
                     landed.append(count)
     return Burst(reactions=tuple(reactions), accounts=BURST, landed=tuple(landed))
 
 
-async def _reaction(measured: Measured, stairs: Stairs, step: int) -> Passed:
+async def _measure_reaction(measured: Measured, stairs: Stairs, step: int) -> Passed:
     """Make a step's group liquidatable and return the messages after the announcement."""
     number = await measured.mined(stairs.price(step))
     passed = measured.wire.since_block(number)
@@ -139,21 +139,21 @@ async def _reaction(measured: Measured, stairs: Stairs, step: int) -> Passed:
     return Passed(passed.start, tuple(passed.noted))
 
 
-async def _landed(measured: Measured, expected: int) -> int:
+async def _mine_and_count(measured: Measured, expected: int) -> int:
     """Mine the sent transactions and count the liquidated accounts."""
     number = await measured.mined()
     done = measured.events("included", block_number=number, success=True)
-    count = sum(_worked(one["plans"]) for one in done)
+    count = sum(_count_successes(one["plans"]) for one in done)
     if not 0 < count <= expected:
         raise EnvironmentFault(f"{count} of {expected} accounts were liquidated in block {number}")
     return count
 
 
-def _worked(plans: Any) -> int:  # noqa: ANN401 - an event's JSON
+def _count_successes(plans: Any) -> int:  # noqa: ANN401 - an event's JSON
     return sum(not plan["failure"] for plan in plans)
 
 
-def _told(passed: Passed) -> Reaction:
+def _build_reaction(passed: Passed) -> Reaction:
     until = passed.until_first_send()
     sends = passed.sends()
     return Reaction(
@@ -163,12 +163,13 @@ def _told(passed: Passed) -> Reaction:
         messages=len(until.bodies()),
         transactions=len(sends),
         timeline=tuple(
-            ((one.moment - passed.start) // _MICROSECOND, _said(one)) for one in until.noted
+            ((one.moment - passed.start) // _MICROSECOND, _format_message(one))
+            for one in until.noted
         ),
     )
 
 
-def _said(noted: Noted) -> str:
+def _format_message(noted: Noted) -> str:
     if noted.outgoing:
         return "> " + " ".join(request["method"] for request in requests_of(noted))
     return ANSWER

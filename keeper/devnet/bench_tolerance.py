@@ -63,13 +63,13 @@ def measure(debt_dollars: int, depth_dollars: int) -> list[Row]:
     pool = Pool(ether=depth_dollars * ETHER // PRICE, dollars=depth_dollars * DOLLAR)
     received = debt * (BPS + BONUS_BPS) // BPS * ETHER // (PRICE * DOLLAR)
     return [
-        _row(pool, received, debt, noise, tolerance)
+        _build_row(pool, received, debt, noise, tolerance)
         for noise in NOISE_BPS
         for tolerance in TOLERANCE_BPS
     ]
 
 
-def _row(pool: Pool, received: int, debt: int, noise: int, tolerance: int) -> Row:
+def _build_row(pool: Pool, received: int, debt: int, noise: int, tolerance: int) -> Row:
     chance = random.Random(noise)  # noqa: S311 - no secret; every tolerance meets the same moves
     still = pool.sell(received) - debt
     first = landed = total = 0

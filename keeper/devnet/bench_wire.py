@@ -125,8 +125,8 @@ class RecordedWebSocket(WebSocketTransport):
         await super()._write(body)
         self._wire.sent(body)
 
-    async def _next(self) -> bytes | None:
-        message = await super()._next()
+    async def _read_next(self) -> bytes | None:
+        message = await super()._read_next()
         self._wire.heard(message)
         return message
 
@@ -142,8 +142,8 @@ class RecordedIpc(IpcTransport):
         await super()._write(body)
         self._wire.sent(body)
 
-    async def _next(self) -> bytes | None:
-        message = await super()._next()
+    async def _read_next(self) -> bytes | None:
+        message = await super()._read_next()
         self._wire.heard(message)
         return message
 

@@ -124,7 +124,7 @@ def planned_borrowers(count: int, seed: int) -> tuple[Borrower, ...]:
     """Generate ``count`` borrowers, the same for the same seed, in the same order."""
     chance = random.Random(seed)  # noqa: S311 - a reproducible market, not a secret
     return tuple(
-        _borrower(KINDS[number % len(KINDS)], f"borrower {seed} {number}", chance)
+        _build_borrower(KINDS[number % len(KINDS)], f"borrower {seed} {number}", chance)
         for number in range(count)
     )
 
@@ -153,11 +153,13 @@ def enter_market(
             if borrower.e_mode
         ]
     )
-    loans = [_loans(aave, tokens, borrower) for borrower in borrowers]
+    loans = [_build_loans(aave, tokens, borrower) for borrower in borrowers]
     node.send_all([loan for each in loans for loan in each])
 
 
-def _loans(aave: Aave, tokens: Mapping[str, Contract], borrower: Borrower) -> list[Transaction]:
+def _build_loans(
+    aave: Aave, tokens: Mapping[str, Contract], borrower: Borrower
+) -> list[Transaction]:
     mode = borrower.rate_mode if aave.version == "3.0" else VARIABLE
     who = borrower.address
     return [
@@ -166,30 +168,30 @@ def _loans(aave: Aave, tokens: Mapping[str, Contract], borrower: Borrower) -> li
     ]
 
 
-def _borrower(kind: Kind, name: str, chance: random.Random) -> Borrower:
+def _build_borrower(kind: Kind, name: str, chance: random.Random) -> Borrower:
     low, high = kind.cents
     # Few large accounts and many small ones, as on a real market.
     value = chance.randint(low, chance.randint(low, high)) * _CENTS
-    health = max(chance.randint(*kind.health), _nearest_health(kind))
-    debt_value = value * _threshold(kind) // health
+    health = max(chance.randint(*kind.health), _compute_least_health(kind))
+    debt_value = value * _compute_threshold(kind) // health
     return Borrower(
         address=str(to_checksum_address(keccak(text=name)[-20:])),
         kind=kind.name,
-        collateral=_units(kind.collateral, value),
-        debt=_units(kind.debt, debt_value),
+        collateral=_convert_to_units(kind.collateral, value),
+        debt=_convert_to_units(kind.debt, debt_value),
         e_mode=kind.e_mode,
         rate_mode=STABLE if kind.stable else VARIABLE,
     )
 
 
-def _units(shares: Mapping[str, int], value: int) -> dict[str, int]:
+def _convert_to_units(shares: Mapping[str, int], value: int) -> dict[str, int]:
     return {
         symbol: BY_SYMBOL[symbol].units_worth(value * share // _BPS)
         for symbol, share in shares.items()
     }
 
 
-def _threshold(kind: Kind) -> int:
+def _compute_threshold(kind: Kind) -> int:
     """Compute the account's liquidation threshold, weighted by its collateral, in bps."""
     if kind.e_mode:
         return E_MODE_THRESHOLD
@@ -197,10 +199,10 @@ def _threshold(kind: Kind) -> int:
     return sum(BY_SYMBOL[symbol].threshold * share for symbol, share in shares) // _BPS
 
 
-def _nearest_health(kind: Kind) -> int:
+def _compute_least_health(kind: Kind) -> int:
     """Compute the lowest health factor that the loan-to-value allows plus a margin, in bps."""
     if kind.e_mode:
         return E_MODE_THRESHOLD * _BPS // E_MODE_LTV + 2
     shares = kind.collateral.items()
     ltv = sum(BY_SYMBOL[symbol].ltv * share for symbol, share in shares) // _BPS
-    return _threshold(kind) * _MARGIN_OVER_LTV // ltv
+    return _compute_threshold(kind) * _MARGIN_OVER_LTV // ltv

@@ -80,10 +80,10 @@ async def run(wanted: Wanted, tell: Any = lambda _: None) -> Outcome:  # noqa: A
         devnet = bring_up(node, version=wanted.version, borrowers=BORROWERS)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         async with connect([f"http://127.0.0.1:{anvil.port}"]) as reader:
-            return await _compared(devnet, reader, wanted, folder / "book.sqlite", tell)
+            return await _compare_books(devnet, reader, wanted, folder / "book.sqlite", tell)
 
 
-async def _compared(
+async def _compare_books(
     devnet: Devnet,
     reader: NodeReader,
     wanted: Wanted,
@@ -96,7 +96,7 @@ async def _compared(
     book = await _book(devnet, reader, path)
     for number in range(1, wanted.checkpoints + 1):
         goal = wanted.actions * number // wanted.checkpoints
-        await _stretch(shuffler, book, reader, outcome, goal)
+        await _run_actions(shuffler, book, reader, outcome, goal)
         if number % max(1, wanted.checkpoints // NEW_RESERVES) == 0:
             await asyncio.to_thread(shuffler.new_reserve)
         if number % RESTART_EVERY == 0:
@@ -104,7 +104,7 @@ async def _compared(
             await asyncio.to_thread(shuffler.block)
             book = await _book(devnet, reader, path)
             outcome.restarts += 1
-        await _checkpoint(devnet, reader, book, outcome, number)
+        await _check_block(devnet, reader, book, outcome, number)
         tell(
             f"checkpoint {number}: {shuffler.actions} actions, {outcome.accounts} compared,"
             f" {len(outcome.differences)} differences"
@@ -114,7 +114,7 @@ async def _compared(
     return outcome
 
 
-async def _stretch(
+async def _run_actions(
     shuffler: Shuffler, book: Follower, reader: NodeReader, outcome: Outcome, goal: int
 ) -> None:
     """Run actions up to the goal, following most blocks and reverting some of them."""
@@ -136,7 +136,7 @@ async def _stretch(
                 book.keep()
 
 
-async def _checkpoint(
+async def _check_block(
     devnet: Devnet, reader: NodeReader, book: Follower, outcome: Outcome, number: int
 ) -> None:
     head = await reader.head()
@@ -239,11 +239,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return error.exit_code
         told = document(wanted, outcome, time.monotonic() - begun)
         failed = failed or bool(outcome.differences)
-        sys.stdout.write((json.dumps(told) if given.json else _text(told)) + "\n")
+        sys.stdout.write((json.dumps(told) if given.json else _format_text(told)) + "\n")
     return int(failed)
 
 
-def _text(told: Mapping[str, object]) -> str:
+def _format_text(told: Mapping[str, object]) -> str:
     return "\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in told.items()) + "\n"
 
 

@@ -75,7 +75,9 @@ def deploy_feeds(deployer: Deployer) -> dict[str, Feed]:
         if asset.symbol != RATIO_ASSET:
             feeds[asset.symbol] = _deploy_aggregator(deployer, artifacts, asset)
     base = feeds[RATIO_BASE].source
-    adapter = deployer.deploy(artifacts["RatioCapAdapter"], base.address, _first_ratio(), RATIO_CAP)
+    adapter = deployer.deploy(
+        artifacts["RatioCapAdapter"], base.address, _compute_first_ratio(), RATIO_CAP
+    )
     feeds[RATIO_ASSET] = Feed(adapter, None)
     return feeds
 
@@ -99,6 +101,6 @@ def _deploy_aggregator(deployer: Deployer, artifacts: dict[str, Artifact], asset
     return Feed(proxy, aggregator)
 
 
-def _first_ratio() -> int:
+def _compute_first_ratio() -> int:
     prices = {asset.symbol: asset.price for asset in ASSETS}
     return prices[RATIO_ASSET] * _RATIO_UNIT // prices[RATIO_BASE]

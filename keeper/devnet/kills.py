@@ -149,11 +149,11 @@ async def run(
             for number in range(1, kills + 1):
                 moment = chance.choice(MOMENTS)
                 later = chance.uniform(0, LATEST)
-                await asyncio.to_thread(_killed, start, folder, moment, later)
+                await asyncio.to_thread(_start_and_kill, start, folder, moment, later)
                 outcome.kills += 1
                 outcome.moments[moment or "start"] += 1
                 with traffic.held():
-                    await _looked_at(folder, devnet, reader, outcome)
+                    await _check_restored(folder, devnet, reader, outcome)
                 tell(f"kill {number}: {len(outcome.differences)} differences")
     return outcome
 
@@ -177,7 +177,7 @@ listen = ""
     )
 
 
-def _killed(start: Start, folder: Path, moment: str, later: float) -> None:
+def _start_and_kill(start: Start, folder: Path, moment: str, later: float) -> None:
     """Start a keeper and kill it shortly after it has reached a moment."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("KEEPER_")
@@ -210,13 +210,15 @@ def _wait_for(process: Started, moment: str) -> None:
             return
 
 
-async def _looked_at(folder: Path, devnet: Devnet, reader: NodeReader, outcome: Outcome) -> None:
+async def _check_restored(
+    folder: Path, devnet: Devnet, reader: NodeReader, outcome: Outcome
+) -> None:
     """Restore a copy of the state and compare it with a new book at one block."""
     if _has_bytes(folder / "keeper.book.sqlite"):
-        await _state_of_a_block(_copied(folder, "block"), devnet, reader, outcome)
+        await _check_stored_block(_copy_file(folder, "block"), devnet, reader, outcome)
     for _ in range(_TRIES):
         head = await reader.head()
-        copy = _copied(folder, "newest")
+        copy = _copy_file(folder, "newest")
         book = Follower(reader, [load_market(market_of(devnet), reader)])
         book.keeping = Keeping(copy, CHAIN_ID)
         await book.start(head)
@@ -238,7 +240,7 @@ def _has_bytes(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
 
 
-def _copied(folder: Path, name: str) -> Path:
+def _copy_file(folder: Path, name: str) -> Path:
     """Copy the remaining file to its own folder."""
     copy = folder / name / "keeper.book.sqlite"
     shutil.rmtree(copy.parent, ignore_errors=True)
@@ -250,7 +252,7 @@ def _copied(folder: Path, name: str) -> Path:
     return copy
 
 
-async def _state_of_a_block(
+async def _check_stored_block(
     copy: Path, devnet: Devnet, reader: NodeReader, outcome: Outcome
 ) -> None:
     """Compare the state on disk with its own block."""
@@ -259,7 +261,7 @@ async def _state_of_a_block(
     file.close()
     for one in kept.markets.values():
         outcome.found_kept += 1
-        _no_doubles(one, outcome)
+        _check_duplicates(one, outcome)
         try:
             head = await reader.head(one.hash)
         except (BlockUnknown, SnapshotReorged):
@@ -277,7 +279,7 @@ async def _state_of_a_block(
         _compare(f"at block {head.number}", mine, theirs, outcome)
 
 
-def _no_doubles(kept: MarketChange, outcome: Outcome) -> None:
+def _check_duplicates(kept: MarketChange, outcome: Outcome) -> None:
     raw = addresses_in(kept.base or {})
     every = [raw[at : at + 20] for at in range(0, len(raw), 20)]
     if len(set(every)) != len(every):

@@ -88,7 +88,7 @@ def up(options: UpOptions) -> dict[str, Any]:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for journal in folder.glob("keeper*.sqlite*"):
             journal.unlink()
-        return _up_in(folder, options)
+        return _start_in(folder, options)
     except OSError as error:
         raise EnvironmentFault(
             f"cannot use the devnet's folder: {error.strerror}", hint=f"check {folder}"
@@ -164,7 +164,7 @@ def _check(options: UpOptions) -> None:
         )
 
 
-def _up_in(folder: Path, options: UpOptions) -> dict[str, Any]:
+def _start_in(folder: Path, options: UpOptions) -> dict[str, Any]:
     # The bring-up has a block per transaction, each at least a second after the last.
     start = int(time.time()) - _HEAD_START_SECONDS
     nodes = [_start(folder, options, fork_of=None, start=start)]
@@ -187,7 +187,7 @@ def _up_in(folder: Path, options: UpOptions) -> dict[str, Any]:
         if options.block_time:
             node.rpc("evm_setIntervalMining", [options.block_time])
         answer = {
-            **_document(devnet, nodes, folder),
+            **_build_document(devnet, nodes, folder),
             "protocols": list(options.protocols),
             "block_number": node.block_number(),
         }
@@ -220,7 +220,7 @@ def _to_wall_clock(node: Node) -> None:
     node.rpc("evm_mine")
 
 
-def _document(devnet: Devnet, nodes: list[Anvil], folder: Path) -> dict[str, Any]:
+def _build_document(devnet: Devnet, nodes: list[Anvil], folder: Path) -> dict[str, Any]:
     top = nodes[-1]
     aave, venue = devnet.aave, devnet.venue
     return {
@@ -228,7 +228,7 @@ def _document(devnet: Devnet, nodes: list[Anvil], folder: Path) -> dict[str, Any
         "rpc": {"ws": top.ws, "http": top.http, "ipc": str(top.ipc) if top.ipc else None},
         "base_rpc": {"ws": nodes[0].ws, "http": nodes[0].http},
         "aave": aave.version,
-        "morpho": _morpho_document(devnet),
+        "morpho": _build_morpho_document(devnet),
         "addresses_provider": aave.provider.address,
         "pool": aave.pool.address,
         "oracle": aave.oracle.address,
@@ -255,7 +255,7 @@ def _document(devnet: Devnet, nodes: list[Anvil], folder: Path) -> dict[str, Any
     }
 
 
-def _morpho_document(devnet: Devnet) -> dict[str, Any] | None:
+def _build_morpho_document(devnet: Devnet) -> dict[str, Any] | None:
     """Build Morpho Blue's addresses, with dollar feeds of the tokens that have decimals."""
     if devnet.morpho is None:
         return None
@@ -279,7 +279,7 @@ def _write(
     options: UpOptions,
 ) -> None:
     with os.fdopen(open_private(folder / "keeper.toml"), "w", encoding="utf-8") as settings:
-        settings.write(_settings(answer, options))
+        settings.write(_render_settings(answer, options))
     secret = folder / ".env"
     secret.unlink(missing_ok=True)
     descriptor = os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -292,7 +292,7 @@ def _write(
     (folder / _STATE).write_text(json.dumps(state))
 
 
-def _settings(answer: Mapping[str, Any], options: UpOptions) -> str:
+def _render_settings(answer: Mapping[str, Any], options: UpOptions) -> str:
     interval = f"block_time_ms = {options.block_time * 1_000}\n" if options.block_time else ""
     return f"""\
 # Written by: keeper devnet up. The hot key is in .env beside this file.
@@ -301,7 +301,7 @@ id = {answer["chain_id"]}
 endpoints = [{json.dumps(answer["rpc"]["ws"])}]
 wrapped_native = "{answer["wrapped_native"]}"
 {interval}
-{"".join(_market_settings(answer, name) for name in options.protocols)}
+{"".join(_render_market_settings(answer, name) for name in options.protocols)}
 [[venue]]
 kind = "uniswap_v3"
 factory = "{answer["factory"]}"
@@ -318,7 +318,7 @@ min_profit_usd = "5"
 """
 
 
-def _market_settings(answer: Mapping[str, Any], protocol: str) -> str:
+def _render_market_settings(answer: Mapping[str, Any], protocol: str) -> str:
     if protocol == MORPHO_BLUE:
         morpho = answer["morpho"]
         feeds = ", ".join(f'"{token}" = "{feed}"' for token, feed in morpho["usd_feeds"].items())

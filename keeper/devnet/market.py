@@ -98,7 +98,7 @@ class Devnet:
         """Read every borrower's health factor (wad) from the pool."""
         when = "latest" if block is None else hex(block)
         calls = [
-            ("eth_call", [self._account_data(borrower).as_json(), when])
+            ("eth_call", [self._build_account_read(borrower).as_json(), when])
             for borrower in self.borrowers
         ]
         answers = self.node.batch(calls)
@@ -119,7 +119,7 @@ class Devnet:
         """Read an account's balance of a token, in token units."""
         return int(self.tokens[symbol].call("balanceOf", account))
 
-    def _account_data(self, borrower: Borrower) -> Transaction:
+    def _build_account_read(self, borrower: Borrower) -> Transaction:
         return self.aave.pool.transaction("getUserAccountData", borrower.address)
 
 
@@ -144,7 +144,7 @@ def bring_up(
         EnvironmentFault: a contract cannot be built or deployed.
     """
     node.rpc("anvil_autoImpersonateAccount", [True])
-    accounts = _accounts()
+    accounts = _build_accounts()
     deployer = Deployer(node, accounts.admin)
     node.set_balance(accounts.admin, _WHALE_WEI)
     node.set_balance(accounts.hot, _HOT_WEI)
@@ -155,10 +155,10 @@ def bring_up(
     deploy = deploy_aave_v36 if version == "3.6" else deploy_aave_v30
     aave = deploy(deployer, Listing(tokens, feeds, accounts.treasury))
     venue = deploy_venue(deployer, tokens["WETH"].address)
-    _fund(node, accounts.admin, tokens, [aave.pool, venue.manager, venue.router])
+    _send_tokens(node, accounts.admin, tokens, [aave.pool, venue.manager, venue.router])
     create_pools(venue, tokens)
     wanted = borrowers if AAVE_V3 in protocols else 0
-    planned = (_whale(accounts.admin), *planned_borrowers(wanted, seed))
+    planned = (_build_whale(accounts.admin), *planned_borrowers(wanted, seed))
     enter_market(node, aave, tokens, planned[:1])
     enter_market(node, aave, tokens, planned[1:])
     morpho = None
@@ -222,13 +222,13 @@ def opened(node: Node, state: Mapping[str, Any]) -> Devnet:
     return Devnet(
         node=node,
         accounts=accounts,
-        aave=_opened_aave(deployer, state),
-        venue=_opened_venue(deployer, state["venue"]),
+        aave=_load_aave(deployer, state),
+        venue=_load_venue(deployer, state["venue"]),
         tokens={
             symbol: deployer.at(token_artifact(symbol), address)
             for symbol, address in state["tokens"].items()
         },
-        feeds=_opened_feeds(deployer, state["feeds"]),
+        feeds=_load_feeds(deployer, state["feeds"]),
         borrowers=tuple(Borrower(**each) for each in state["borrowers"]),
         executor=state["executor"],
         from_block=state["from_block"],
@@ -236,7 +236,7 @@ def opened(node: Node, state: Mapping[str, Any]) -> Devnet:
     )
 
 
-def _opened_aave(deployer: Deployer, state: Mapping[str, Any]) -> Aave:
+def _load_aave(deployer: Deployer, state: Mapping[str, Any]) -> Aave:
     version = state["version"]
     artifacts = aave_v36_artifacts() if version == "3.6" else aave_v30_artifacts()
     suffix = "Instance" if version == "3.6" else ""
@@ -260,7 +260,7 @@ def _opened_aave(deployer: Deployer, state: Mapping[str, Any]) -> Aave:
     )
 
 
-def _opened_venue(deployer: Deployer, addresses: Mapping[str, str]) -> Venue:
+def _load_venue(deployer: Deployer, addresses: Mapping[str, str]) -> Venue:
     artifacts = venue_artifacts()
     names = {
         "factory": "UniswapV3Factory",
@@ -273,7 +273,7 @@ def _opened_venue(deployer: Deployer, addresses: Mapping[str, str]) -> Venue:
     )
 
 
-def _opened_feeds(
+def _load_feeds(
     deployer: Deployer, addresses: Mapping[str, Mapping[str, str | None]]
 ) -> dict[str, Feed]:
     artifacts = feed_artifacts()
@@ -290,7 +290,7 @@ def _opened_feeds(
     return feeds
 
 
-def _accounts() -> Accounts:
+def _build_accounts() -> Accounts:
     admin, owner, treasury, hot = (str(_test_account(index).address) for index in range(4))
     # Anvil funds the first ten accounts; the receiver is not one of them.
     receiver = str(_test_account(12).address)
@@ -309,14 +309,16 @@ def _deploy_multicall(node: Node) -> None:
         raise EnvironmentFault(f"Multicall3 came to {address}, not to its canonical address")
 
 
-def _whale(address: str) -> Borrower:
+def _build_whale(address: str) -> Borrower:
     """Build the lender of all borrowers. Its own debt makes the rates realistic."""
     units = {asset.symbol: asset.units_worth(LENDER_SUPPLY) for asset in ASSETS}
     debt = {asset.symbol: units[asset.symbol] * asset.optimal * 2 // 3 // BPS for asset in ASSETS}
     return Borrower(address=address, kind=WHALE, collateral=units, debt=debt)
 
 
-def _fund(node: Node, whale: str, tokens: Mapping[str, Contract], spenders: list[Contract]) -> None:
+def _send_tokens(
+    node: Node, whale: str, tokens: Mapping[str, Contract], spenders: list[Contract]
+) -> None:
     transactions = []
     for symbol, token in tokens.items():
         amount = BY_SYMBOL[symbol].units_worth(_WHALE_USD)

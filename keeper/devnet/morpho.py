@@ -91,7 +91,7 @@ def published_code(file: str = _MORPHO) -> str:
 @cache
 def irm_artifact() -> Artifact:
     """Load AdaptiveCurveIrm as published."""
-    return Artifact(name="AdaptiveCurveIrm", abi=_irm_abi(), code=published_code(_IRM))
+    return Artifact(name="AdaptiveCurveIrm", abi=_get_irm_abi(), code=published_code(_IRM))
 
 
 @cache
@@ -132,10 +132,10 @@ def deploy_morpho(
     node.send_all([contract.transaction("enableLltv", lltv) for lltv in LLTVS])
     markets = {}
     for spec in MARKETS:
-        oracle = _oracle(deployer, factory, feeds, spec)
+        oracle = _deploy_oracle(deployer, factory, feeds, spec)
         model = irm.address if spec.interest else ZERO_ADDRESS
         pair = (every[spec.loan].address, every[spec.collateral].address)
-        markets[spec.name] = _created(
+        markets[spec.name] = _create_market(
             contract, spec, (*pair, oracle.address, model, spec.lltv), oracle
         )
     planned = planned_morpho_borrowers(borrowers, seed)
@@ -206,7 +206,7 @@ def health_factors(morpho: Morpho) -> dict[tuple[str, str], int]:
     return found
 
 
-def _oracle(
+def _deploy_oracle(
     deployer: Deployer, factory: Contract, feeds: Mapping[str, Feed], spec: MarketSpec
 ) -> Contract:
     own = own_morpho_contracts()
@@ -223,7 +223,9 @@ def _oracle(
     return deployer.at(own["FeedOracle"], address)
 
 
-def _created(contract: Contract, spec: MarketSpec, terms: Terms, oracle: Contract) -> MorphoMarket:
+def _create_market(
+    contract: Contract, spec: MarketSpec, terms: Terms, oracle: Contract
+) -> MorphoMarket:
     contract.send("createMarket", terms)
     if spec.fee:
         contract.send("setFee", terms, spec.fee)
@@ -247,7 +249,7 @@ def enter_markets(
         spec = morpho.markets[name].spec
         supplied[name] = supplied[name] * _BPS // spec.utilization + 1
         needed[spec.loan] = needed.get(spec.loan, 0) + supplied[name]
-    node.send_all(_funding(contract, {**tokens, BLOCKING: morpho.blocking}, needed))
+    node.send_all(_build_funding(contract, {**tokens, BLOCKING: morpho.blocking}, needed))
     node.batch([("anvil_setBalance", [each.address, hex(_GAS_MONEY)]) for each in borrowers])
     terms = {name: one.terms for name, one in morpho.markets.items()}
     node.send_all(
@@ -272,7 +274,7 @@ def _borrow(contract: Contract, terms: Terms, each: MorphoBorrower) -> Transacti
     return contract.transaction("borrow", terms, each.debt, 0, who, who, sender=who)
 
 
-def _funding(
+def _build_funding(
     contract: Contract, tokens: Mapping[str, Contract], needed: Mapping[str, int]
 ) -> Sequence[Transaction]:
     """Build the transactions that fund the lender further and approve Morpho."""
@@ -288,7 +290,7 @@ def _funding(
     return transactions
 
 
-def _irm_abi() -> Abi:
+def _get_irm_abi() -> Abi:
     """Return the devnet's ABI of the rate model, as the published one is not JSON."""
     rate = {
         "type": "function",

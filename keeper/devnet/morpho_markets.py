@@ -73,8 +73,8 @@ class MorphoBorrower:
 
 def first_price(collateral: str, loan: str) -> int:
     """Compute loan units per unit of collateral at the first prices, times 1e36."""
-    base, base_decimals = _asset(collateral)
-    quote, quote_decimals = _asset(loan)
+    base, base_decimals = _get_asset(collateral)
+    quote, quote_decimals = _get_asset(loan)
     return int(10 ** (36 + quote_decimals - base_decimals) * base // quote)
 
 
@@ -86,7 +86,7 @@ def planned_morpho_borrowers(count: int, seed: int) -> tuple[MorphoBorrower, ...
     most = max(2 * _LEAST_CENTS, _MOST_CENTS * _FEW // max(_FEW, count))
     chance = random.Random(seed)  # noqa: S311 - a reproducible market, not a secret
     return tuple(
-        _borrower(
+        _build_borrower(
             MARKETS[number % len(MARKETS)],
             f"morpho borrower {seed} {number // _BORROWERS_OF_ONE}",
             chance,
@@ -96,10 +96,12 @@ def planned_morpho_borrowers(count: int, seed: int) -> tuple[MorphoBorrower, ...
     )
 
 
-def _borrower(spec: MarketSpec, name: str, chance: random.Random, most: int) -> MorphoBorrower:
+def _build_borrower(
+    spec: MarketSpec, name: str, chance: random.Random, most: int
+) -> MorphoBorrower:
     value = chance.randint(_LEAST_CENTS, chance.randint(_LEAST_CENTS, most)) * _CENTS
     health = chance.randint(10_050, 11_500)
-    price, decimals = _asset(spec.collateral)
+    price, decimals = _get_asset(spec.collateral)
     collateral = value * 10**decimals // price
     worth = collateral * first_price(spec.collateral, spec.loan) // 10**36
     return MorphoBorrower(
@@ -110,7 +112,7 @@ def _borrower(spec: MarketSpec, name: str, chance: random.Random, most: int) -> 
     )
 
 
-def _asset(symbol: str) -> tuple[int, int]:
+def _get_asset(symbol: str) -> tuple[int, int]:
     """Return a token's first price (8 decimals) and its decimals."""
     if symbol == BLOCKING:
         return PRICE_UNIT, 18

@@ -176,12 +176,14 @@ class Node:
                 for number, (method, params) in enumerate(calls)
             ]
         )
-        answers = sorted(self._exchange(body), key=lambda answer: int(answer["id"]))
+        answers = sorted(self._send_body(body), key=lambda answer: int(answer["id"]))
         if len(answers) != len(calls):
             raise RpcUnavailable("the local node answered a part of the batch only")
-        return [_result(method, answer) for (method, _), answer in zip(calls, answers, strict=True)]
+        return [
+            _get_result(method, answer) for (method, _), answer in zip(calls, answers, strict=True)
+        ]
 
-    def _exchange(self, body: str) -> list[dict[str, Any]]:
+    def _send_body(self, body: str) -> list[dict[str, Any]]:
         try:
             if self._connection is None:
                 self._connection = http.client.HTTPConnection(
@@ -204,7 +206,7 @@ class Node:
         return answers
 
 
-def _result(method: str, answer: dict[str, Any]) -> Any:  # noqa: ANN401
+def _get_result(method: str, answer: dict[str, Any]) -> Any:  # noqa: ANN401
     if "error" not in answer:
         return answer["result"]
     error = answer["error"]

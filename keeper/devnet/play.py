@@ -46,7 +46,7 @@ def played(
         ConfigError: none of the path's assets is listed on the devnet.
     """
     starts = devnet.prices()
-    if not _followed(path):
+    if not _list_followed(path):
         raise ConfigError(
             "none of the path's assets is on the devnet", hint=f"it lists {', '.join(BY_SYMBOL)}"
         )
@@ -62,7 +62,7 @@ def played(
 def moved_prices(starts: Mapping[str, int], path: PricePath, when: int) -> dict[str, int]:
     """Compute the feeds' prices at a time of the path, in proportion to the ``starts``."""
     now, first = path.at(when), path.at(path.times[0])
-    moved = {one: starts[one] * now[one] // first[one] for one in _followed(path)}
+    moved = {one: starts[one] * now[one] // first[one] for one in _list_followed(path)}
     if STAKED in path.symbols and RATIO_BASE in moved:
         staked = starts[RATIO_ASSET] * now[STAKED] // first[STAKED]
         most = starts[RATIO_ASSET] * moved[RATIO_BASE] // starts[RATIO_BASE]
@@ -70,5 +70,5 @@ def moved_prices(starts: Mapping[str, int], path: PricePath, when: int) -> dict[
     return moved
 
 
-def _followed(path: PricePath) -> list[str]:
+def _list_followed(path: PricePath) -> list[str]:
     return [one for one in path.symbols if one in BY_SYMBOL and one != RATIO_ASSET]

@@ -75,7 +75,7 @@ class Shuffler:
 
     def block(self) -> None:
         """Mine a block with a few random actions."""
-        chosen = [self._action() for _ in range(self.chance.randint(1, MOST_AT_ONCE))]
+        chosen = [self._choose_action() for _ in range(self.chance.randint(1, MOST_AT_ONCE))]
         transactions = [transaction for _, transaction in chosen]
         receipts = mined(self.devnet.node, transactions, automine=self.alone)
         for (kind, _), receipt in zip(chosen, receipts, strict=True):
@@ -98,28 +98,28 @@ class Shuffler:
         self.listed[symbol] = list_reserve(self.devnet, symbol)
         self.done["new reserve"] += 1
 
-    def _action(self) -> tuple[str, Transaction]:
+    def _choose_action(self) -> tuple[str, Transaction]:
         kinds: dict[str, tuple[int, Callable[[], Transaction]]] = {
             "supply": (16, self._supply),
             "withdraw": (14, self._withdraw),
             "borrow": (18, self._borrow),
             "repay": (14, self._repay),
             "transfer": (9, self._transfer),
-            "collateral": (8, self._collateral),
-            "eMode": (6, self._e_mode),
+            "collateral": (8, self._toggle_collateral),
+            "eMode": (6, self._set_e_mode),
             "price": (7, self._price),
-            "liquidation": (9, self._liquidation),
-            "parameter": (3, self._parameter),
-            "time": (2, self._time),
+            "liquidation": (9, self._liquidate),
+            "parameter": (3, self._set_parameter),
+            "time": (2, self._pass_time),
         }
         weights = [weight for weight, _ in kinds.values()]
         (kind,) = self.chance.choices(list(kinds), weights)
         return kind, kinds[kind][1]()
 
-    def _somebody(self) -> str:
+    def _choose_account(self) -> str:
         return self.chance.choice(self.people)
 
-    def _token(self, symbol: str = "") -> tuple[Contract, int]:
+    def _choose_amount(self, symbol: str = "") -> tuple[Contract, int]:
         """Choose a token and a useful amount of it, in its units."""
         tokens = {**self.devnet.tokens, **self.listed}
         symbol = symbol or self.chance.choice(sorted(tokens))
@@ -127,57 +127,65 @@ class Shuffler:
         known = BY_SYMBOL.get(symbol) or BY_SYMBOL["LINK"]
         return tokens[symbol], self.chance.choice((known.units_worth(usd), 1, 3))
 
-    def _pool(self, function: str, *arguments: object, sender: str = "") -> Transaction:
+    def _build_pool_call(self, function: str, *arguments: object, sender: str = "") -> Transaction:
         made = self.devnet.aave.pool.transaction(function, *arguments, sender=sender)
-        return _cheaper(made)
+        return _lower_gas(made)
 
     def _supply(self) -> Transaction:
-        token, amount = self._token()
-        return self._pool("supply", token.address, amount, self._somebody(), 0)
+        token, amount = self._choose_amount()
+        return self._build_pool_call("supply", token.address, amount, self._choose_account(), 0)
 
-    def _used(self, who: str, *, owed: bool) -> tuple[Contract, int]:
+    def _choose_used_token(self, who: str, *, owed: bool) -> tuple[Contract, int]:
         """Choose one of the tokens that an account owes, or has as collateral."""
-        used = {one.lower() for one in self._uses(who)[0 if owed else 1]}
+        used = {one.lower() for one in self._read_uses(who)[0 if owed else 1]}
         tokens = {**self.devnet.tokens, **self.listed}
         mine = [symbol for symbol, one in sorted(tokens.items()) if one.address.lower() in used]
-        return self._token(self.chance.choice(mine)) if mine else self._token()
+        return self._choose_amount(self.chance.choice(mine)) if mine else self._choose_amount()
 
     def _withdraw(self) -> Transaction:
-        who = self._somebody()
-        token, amount = self._used(who, owed=False)
+        who = self._choose_account()
+        token, amount = self._choose_used_token(who, owed=False)
         amount = self.chance.choice((amount, amount // 7 + 1, amount // 30 + 1, _ALL))
-        return self._pool("withdraw", token.address, amount, who, sender=who)
+        return self._build_pool_call("withdraw", token.address, amount, who, sender=who)
 
     def _borrow(self) -> Transaction:
-        (token, amount), who = self._token(), self._somebody()
+        (token, amount), who = self._choose_amount(), self._choose_account()
         stable = self.devnet.aave.version == "3.0" and self.chance.random() < 1 / 4
         mode = STABLE if stable else VARIABLE
-        return self._pool("borrow", token.address, amount // 6 + 1, mode, 0, who, sender=who)
+        return self._build_pool_call(
+            "borrow", token.address, amount // 6 + 1, mode, 0, who, sender=who
+        )
 
     def _repay(self) -> Transaction:
-        who = self._somebody()
-        token, amount = self._used(who, owed=True)
+        who = self._choose_account()
+        token, amount = self._choose_used_token(who, owed=True)
         stable = self.devnet.aave.version == "3.0" and self.chance.random() < 1 / 5
         # A repayment for another account needs a number, as the pool refuses "all".
         amount = self.chance.choice((amount, amount * 50))
-        return self._pool("repay", token.address, amount, STABLE if stable else VARIABLE, who)
+        return self._build_pool_call(
+            "repay", token.address, amount, STABLE if stable else VARIABLE, who
+        )
 
     def _transfer(self) -> Transaction:
-        who = self._somebody()
-        token, amount = self._used(who, owed=False)
+        who = self._choose_account()
+        token, amount = self._choose_used_token(who, owed=False)
         a_token = self.devnet.aave.data_provider.call("getReserveTokensAddresses", token.address)[0]
-        moved = token.artifact.calldata("transfer", self._somebody(), amount // 20 + 1)
+        moved = token.artifact.calldata("transfer", self._choose_account(), amount // 20 + 1)
         return Transaction(sender=who, to=str(a_token), data=moved, gas=_GAS)
 
-    def _collateral(self) -> Transaction:
-        who = self._somebody()
-        token = self._used(who, owed=False)[0] if self.chance.random() < 1 / 2 else self._token()[0]
+    def _toggle_collateral(self) -> Transaction:
+        who = self._choose_account()
+        token = (
+            self._choose_used_token(who, owed=False)[0]
+            if self.chance.random() < 1 / 2
+            else self._choose_amount()[0]
+        )
         on = self.chance.random() < 1 / 2
-        return self._pool("setUserUseReserveAsCollateral", token.address, on, sender=who)
+        return self._build_pool_call("setUserUseReserveAsCollateral", token.address, on, sender=who)
 
-    def _e_mode(self) -> Transaction:
-        who = self._somebody()
-        return self._pool("setUserEMode", self.chance.choice((0, E_MODE)), sender=who)
+    def _set_e_mode(self) -> Transaction:
+        who = self._choose_account()
+        return self._build_pool_call("setUserEMode", self.chance.choice((0, E_MODE)), sender=who)
 
     def _price(self) -> Transaction:
         symbol = self.chance.choice(("WETH", "WBTC", "LINK", "DAI"))
@@ -189,26 +197,26 @@ class Shuffler:
         if feed.aggregator is None:
             return self._supply()
         following = feed.aggregator.call("latestRound") + 1
-        return _cheaper(feed.aggregator.transaction("submit", following, price))
+        return _lower_gas(feed.aggregator.transaction("submit", following, price))
 
-    def _liquidation(self) -> Transaction:
+    def _liquidate(self) -> Transaction:
         """Liquidate one of the liquidatable accounts, if there is one."""
-        unhealthy = [who for who, health in self._healths() if health < 10**18]
-        who = self.chance.choice(unhealthy) if unhealthy else self._somebody()
-        debt, collateral = self._token()[0].address, self._token()[0].address
-        owed, held = self._uses(who)
+        unhealthy = [who for who, health in self._read_health() if health < 10**18]
+        who = self.chance.choice(unhealthy) if unhealthy else self._choose_account()
+        debt, collateral = self._choose_amount()[0].address, self._choose_amount()[0].address
+        owed, held = self._read_uses(who)
         if owed and held:
             debt, collateral = self.chance.choice(owed), self.chance.choice(held)
         keep = self.chance.random() < 1 / 3
-        return self._pool("liquidationCall", collateral, debt, who, _ALL, keep)
+        return self._build_pool_call("liquidationCall", collateral, debt, who, _ALL, keep)
 
-    def _healths(self) -> list[tuple[str, int]]:
+    def _read_health(self) -> list[tuple[str, int]]:
         pool = self.devnet.aave.pool
         calls = [pool.transaction("getUserAccountData", who) for who in self.people]
         answers = self.devnet.node.batch([("eth_call", [c.as_json(), "latest"]) for c in calls])
         return [(who, int(one[-64:], 16)) for who, one in zip(self.people, answers, strict=True)]
 
-    def _uses(self, who: str) -> tuple[list[str], list[str]]:
+    def _read_uses(self, who: str) -> tuple[list[str], list[str]]:
         """Read an account's debts and collateral from the pool's own bitmap."""
         pool = self.devnet.aave.pool
         answer = pool.call("getUserConfiguration", who)
@@ -217,9 +225,9 @@ class Shuffler:
         owed = [one for at, one in enumerate(tokens) if flags >> (2 * at) & 1]
         return owed, [one for at, one in enumerate(tokens) if flags >> (2 * at + 1) & 1]
 
-    def _parameter(self) -> Transaction:
+    def _set_parameter(self) -> Transaction:
         """Change a parameter by governance that an account's health depends on."""
-        configurator, token = self.devnet.aave.configurator, self._token()[0].address
+        configurator, token = self.devnet.aave.configurator, self._choose_amount()[0].address
         threshold = self.chance.randint(6_600, 8_600)
         switch = self.chance.random() < 1 / 2
         makes: Sequence[Callable[[], Transaction]] = (
@@ -233,11 +241,11 @@ class Shuffler:
                 "setLiquidationProtocolFee", token, self.chance.randint(0, 3_000)
             ),
             lambda: configurator.transaction("setReserveFreeze", token, False),  # noqa: FBT003
-            lambda: self._category(switch, token),
+            lambda: self._set_category(switch, token),
         )
-        return _cheaper(self.chance.choice(makes)())
+        return _lower_gas(self.chance.choice(makes)())
 
-    def _category(self, switch: bool, token: str) -> Transaction:  # noqa: FBT001
+    def _set_category(self, switch: bool, token: str) -> Transaction:  # noqa: FBT001
         """Change the eMode's terms, or which assets it is for."""
         configurator, modern = self.devnet.aave.configurator, self.devnet.aave.version == "3.6"
         threshold = self.chance.randint(9_350, 9_700)
@@ -249,7 +257,7 @@ class Shuffler:
             return configurator.transaction("setAssetCollateralInEMode", token, E_MODE, switch)
         return configurator.transaction("setAssetEModeCategory", token, E_MODE if switch else 0)
 
-    def _time(self) -> Transaction:
+    def _pass_time(self) -> Transaction:
         """Let days pass before the block, with interest accrued."""
         node = self.devnet.node
         newest = node.rpc("eth_getBlockByNumber", ["latest", False])
@@ -274,7 +282,7 @@ def mined(
         nonces[each.sender] += 1
     hashes = node.batch(calls)
     node.rpc("evm_mine")
-    receipts = _receipts(node, hashes)
+    receipts = _fetch_receipts(node, hashes)
     node.rpc("evm_setAutomine", [automine])
     return receipts
 
@@ -285,7 +293,7 @@ def reorganise(node: Node, depth: int, *, automine: bool = True) -> None:
     The node's pool must have dropped the mined transactions by then, or it drops later ones.
     """
     node.rpc("evm_setAutomine", [False])
-    _until(lambda: waiting(node) == 0, "the pool keeps what it had")
+    _wait_until(lambda: waiting(node) == 0, "the pool keeps what it had")
     node.rpc("anvil_reorg", [depth, []])
     node.rpc("anvil_dropAllTransactions")
     node.rpc("evm_setAutomine", [automine])
@@ -296,18 +304,18 @@ def waiting(node: Node) -> int:
     return int(node.rpc("txpool_status")["pending"], 16)
 
 
-def _receipts(node: Node, hashes: Sequence[str]) -> list[Receipt]:
+def _fetch_receipts(node: Node, hashes: Sequence[str]) -> list[Receipt]:
     found: list[Receipt] = []
 
     def there() -> bool:
         found[:] = node.batch([("eth_getTransactionReceipt", [each]) for each in hashes])
         return None not in found
 
-    _until(there, "the local node did not mine what it was sent")
+    _wait_until(there, "the local node did not mine what it was sent")
     return found
 
 
-def _until(condition: Callable[[], bool], otherwise: str) -> None:
+def _wait_until(condition: Callable[[], bool], otherwise: str) -> None:
     deadline = time.monotonic() + _PATIENCE
     while not condition():
         if time.monotonic() > deadline:
@@ -315,7 +323,7 @@ def _until(condition: Callable[[], bool], otherwise: str) -> None:
         time.sleep(0.005)
 
 
-def _cheaper(transaction: Transaction) -> Transaction:
+def _lower_gas(transaction: Transaction) -> Transaction:
     """Return the transaction with a gas limit of which a block takes several."""
     return Transaction(
         sender=transaction.sender, to=transaction.to, data=transaction.data, gas=_GAS

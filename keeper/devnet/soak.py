@@ -98,7 +98,7 @@ def soaked(
         devnet.node.rpc("anvil_setBlockTimestampInterval", [INTERVAL])
         chance = random.Random(seed)  # noqa: S311 - to be repeated
         shuffler = Shuffler(devnet, chance, alone=False)
-        running = _Watched(folder)
+        running = _WatchedKeeper(folder)
         stack.callback(running.stop)
         for number in range(1, blocks + 1):
             shuffler.block()
@@ -112,7 +112,7 @@ def soaked(
     return found
 
 
-class _Watched:
+class _WatchedKeeper:
     """The keeper's process, and where it can be looked at."""
 
     def __init__(self, folder: Path) -> None:
@@ -152,12 +152,12 @@ class _Watched:
             resident=int(status["VmRSS"].split()[0]) * _KIB,
             descriptors=len(list((place / "fd").iterdir())),
             threads=int(status["Threads"]),
-            tasks=self._tasks(),
+            tasks=self._read_tasks(),
             ahead_log=sum(size for one, size in files.items() if one.name.endswith("-wal")),
             kept=sum(size for one, size in files.items() if one.name.endswith(".sqlite")),
         )
 
-    def _tasks(self) -> int:
+    def _read_tasks(self) -> int:
         with urllib.request.urlopen(
             f"http://127.0.0.1:{self._port}/metrics", timeout=PATIENCE
         ) as r:

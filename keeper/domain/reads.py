@@ -38,8 +38,8 @@ class LogFilter:
         firsts, theirs = (next(iter(one.topics), ()) for one in (self, other))
         return (
             not self.topics[1:]
-            and _takes(self.addresses, other.addresses)
-            and _takes(firsts, theirs)
+            and _contains_all(self.addresses, other.addresses)
+            and _contains_all(firsts, theirs)
         )
 
     def accepts(self, log: "Log") -> bool:
@@ -105,6 +105,6 @@ class LogTable:
     indices: Sequence[int]
 
 
-def _takes(ours: Sequence[object], theirs: Sequence[object]) -> bool:
+def _contains_all(ours: Sequence[object], theirs: Sequence[object]) -> bool:
     """Return whether one part of a filter (empty matches all) includes all of another's."""
     return not ours or (bool(theirs) and set(theirs) <= set(ours))

@@ -26,7 +26,7 @@ def least(limit: int, holds: Test, guess: Guess = _LOW) -> int | None:
 
     ``holds`` must be monotonic.
     """
-    return _first(limit, holds, guess) if limit >= 0 and holds(limit) else None
+    return _find_first(limit, holds, guess) if limit >= 0 and holds(limit) else None
 
 
 def least_for_good(
@@ -39,22 +39,22 @@ def least_for_good(
     """
     if limit < 0 or not holds(limit):
         return None
-    high = _first(limit, surely, guess) if surely(limit) else limit
+    high = _find_first(limit, surely, guess) if surely(limit) else limit
     while True:
-        low = _first(high, _same(level, high), Guess(high, guess.step))
+        low = _find_first(high, _build_level_test(level, high), Guess(high, guess.step))
         if not holds(low):
-            return _first_between(low, high, holds)
+            return _bisect_first(low, high, holds)
         if low == 0 or not holds(low - 1):
             return low
         high = low - 1
 
 
-def _same(level: Callable[[int], int], high: int) -> Test:
+def _build_level_test(level: Callable[[int], int], high: int) -> Test:
     here = level(high)
     return lambda at: level(at) == here
 
 
-def _first(limit: int, holds: Test, guess: Guess) -> int:
+def _find_first(limit: int, holds: Test, guess: Guess) -> int:
     """Return the first of 0..``limit`` that passes, if the limit does."""
     near, step = min(max(guess.near, 0), limit), max(1, guess.step)
     if holds(near):
@@ -72,10 +72,10 @@ def _first(limit: int, holds: Test, guess: Guess) -> int:
             step *= 2
             low, high = high, high + step
         high = min(high, limit)
-    return _first_between(low, high, holds)
+    return _bisect_first(low, high, holds)
 
 
-def _first_between(low: int, high: int, holds: Test) -> int:
+def _bisect_first(low: int, high: int, holds: Test) -> int:
     """Return the first that passes, if ``low`` does not and ``high`` does."""
     while high - low > 1:
         middle = (low + high) // 2

@@ -47,7 +47,7 @@ def affordable(
         for subject in one.accounts
     }
     priced = [
-        _priced(one, market, policy, subset)
+        _price_batch(one, market, policy, subset)
         for one in batches
         # mutation: G1 busy-account
         if not any((plan.market, plan.account) in busy for plan in one.plans)
@@ -67,7 +67,7 @@ def affordable(
     return able
 
 
-def _priced(
+def _price_batch(
     batch: Batch, market: FeeMarket, policy: FeePolicy, subset: Subset
 ) -> tuple[Batch, Fees | None]:
     """Price a batch, reduced to the plans that can pay by themselves where all of it cannot.

@@ -60,7 +60,7 @@ async def run_alone(
     """
     fees = {name: transaction[name] for name in FEE_FIELDS if name in transaction}
     try:
-        returned = await _called(chain, call, basis, sender, fees)
+        returned = await _call_with_fees(chain, call, basis, sender, fees)
     except RpcRefused as error:
         if error.data:
             return failure_reason(error.data)
@@ -80,7 +80,7 @@ async def estimate_gas(
         return None
 
 
-async def _called(
+async def _call_with_fees(
     chain: RunsAlone, call: Call, basis: Basis, sender: Address, fees: Mapping[str, object]
 ) -> bytes:
     """Read a call with its fees, or without fees where the sender could not pay them."""

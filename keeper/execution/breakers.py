@@ -130,12 +130,12 @@ class Breakers:
     @property
     def held(self) -> str:
         """Reason why a limit holds new transactions, or held some of the last ones, else empty."""
-        return self.refusal() or (_worded(self._refused) if self._refused else "")
+        return self.refusal() or (_format_tripped(self._refused) if self._refused else "")
 
     def refusal(self) -> str:
         """Return why nothing new may be sent. Empty if sending is possible."""
-        told = [f"breaker {one.name} is open: {one.detail}" for one in self._open()]
-        return "; ".join(told + ([_worded(self._short)] if self._short else []))
+        told = [f"breaker {one.name} is open: {one.detail}" for one in self._list_open()]
+        return "; ".join(told + ([_format_tripped(self._short)] if self._short else []))
 
     def allowed(
         self, wanted: Sequence[Priced], nonces: Nonces, head: Head, parts: Parts = whole_only
@@ -149,7 +149,7 @@ class Breakers:
         """
         self._refused = None
         bound, base_fee = nonces.bound(), base_fee_reserved(head)
-        history, in_flight = self._history(head), in_flight_cost(bound, base_fee)
+        history, in_flight = self._build_history(head), in_flight_cost(bound, base_fee)
         passed, left = list[Priced](), list(wanted)
         if history.is_probing:
             left = [] if bound else left[:1]
@@ -161,7 +161,7 @@ class Breakers:
                 in_flight = Wei(in_flight + cost)
                 passed.append((batch, fees))
                 continue
-            room = self._room(history, in_flight)
+            room = self._compute_room(history, in_flight)
             smaller = largest_within(batch, room, base_fee, parts) if room else ()
             if smaller and found.breaker is Limit.GAS_PER_TRANSACTION:
                 left[:0] = smaller
@@ -170,12 +170,14 @@ class Breakers:
             if smaller:
                 passed.append(smaller[0])
                 in_flight = Wei(in_flight + batch_cost(*smaller[0], base_fee))
-            self._to_keep = _opening(found, least_cost(batch, fees, base_fee, parts), head)
+            self._to_keep = _build_open_breaker(
+                found, least_cost(batch, fees, base_fee, parts), head
+            )
             if self._to_keep is not None:
                 break
         return passed
 
-    def _room(self, history: History, in_flight: Wei) -> Wei:
+    def _compute_room(self, history: History, in_flight: Wei) -> Wei:
         """Compute the most that one more transaction may cost. 0 if none may be sent."""
         if not isinstance(verdict(history, in_flight, _NOTHING, self.limits), Allowed):
             return _NOTHING
@@ -188,8 +190,8 @@ class Breakers:
             JournalError: it could not be read or written.
         """
         await self._load()
-        for one in self._open():
-            self._tell(one.name, "open", one.detail, head)
+        for one in self._list_open():
+            self._report_breaker(one.name, "open", one.detail, head)
         await self.observe(nonces, head)
 
     async def observe(self, nonces: Nonces, head: Head) -> None:
@@ -205,19 +207,19 @@ class Breakers:
             self._spent = self._dates.corrected(mined)
             self._counted, self._counted_at = nonces.settlements, head.timestamp
         self._dates.observed_at = head.timestamp
-        await self._weigh(head)
-        history = self._history(head)
+        await self._check_balance(head)
+        history = self._build_history(head)
         in_flight = in_flight_cost(nonces.bound(), base_fee_reserved(head))
-        for one in self._open():
+        for one in self._list_open():
             if has_passed(one.name, history, in_flight, one.wanted, self.limits):
                 await self.journal.close_breaker(one.name, "window", forgive=False)
                 await self._load()
-                self._tell(one.name, "closed", "its window has passed", head)
+                self._report_breaker(one.name, "closed", "its window has passed", head)
         await self._close_for_probe(head)
-        history = self._history(head)
+        history = self._build_history(head)
         spent = verdict(history, _NOTHING, _NOTHING, self.limits)
         if isinstance(spent, Tripped):
-            self._to_keep = _opening(spent, _NOTHING, head)
+            self._to_keep = _build_open_breaker(spent, _NOTHING, head)
             await self.keep(head)
 
     async def _close_for_probe(self, head: Head) -> None:
@@ -231,7 +233,7 @@ class Breakers:
         await self.journal.close_breaker(Breaker.REVERTS, PROBE, forgive=True)
         await self._load()
         detail = f"after {pause} s one transaction may probe whether it works again"
-        self._tell(Breaker.REVERTS, "closed", detail, head)
+        self._report_breaker(Breaker.REVERTS, "closed", detail, head)
 
     async def keep(self, head: Head | None) -> None:
         """Persist the tripped breaker, if there is one.
@@ -243,11 +245,11 @@ class Breakers:
         if tripped is not None and self._states[tripped.name].open is None:
             await self.journal.open_breaker(tripped)
             await self._load()
-            self._tell(tripped.name, "open", tripped.detail, head)
+            self._report_breaker(tripped.name, "open", tripped.detail, head)
 
     def is_open(self, breaker: Breaker) -> bool:
         """Whether a breaker holds new transactions."""
-        return any(one.name is breaker for one in self._open())
+        return any(one.name is breaker for one in self._list_open())
 
     async def hold(self, opened: OpenBreaker, head: Head | None) -> None:
         """Open a breaker and persist it for later processes.
@@ -258,7 +260,7 @@ class Breakers:
         if not self.is_open(opened.name):
             await self.journal.open_breaker(opened)
             await self._load()
-            self._tell(opened.name, "open", opened.detail, head)
+            self._report_breaker(opened.name, "open", opened.detail, head)
 
     async def release(self, breaker: Breaker, why: str, head: Head | None) -> None:
         """Close a breaker once its cause has ceased.
@@ -268,7 +270,7 @@ class Breakers:
         """
         if await self.journal.close_breaker(breaker, "chain", forgive=False):
             await self._load()
-            self._tell(breaker, "closed", why, head)
+            self._report_breaker(breaker, "closed", why, head)
 
     async def pause(self, head: Head | None) -> None:
         """Hold new transactions until ``reset``, also in later processes.
@@ -291,34 +293,34 @@ class Breakers:
             raise not_open(breaker)
         await self._load()
         self._refused = None
-        self._tell(breaker, "closed", "reset by the operator", head)
+        self._report_breaker(breaker, "closed", "reset by the operator", head)
 
-    def _open(self) -> list[OpenBreaker]:
+    def _list_open(self) -> list[OpenBreaker]:
         return [one.open for one in self._states.values() if one.open is not None]
 
     async def _load(self) -> None:
         self._states = {one.name: one for one in await self.journal.breakers()}
 
-    def _history(self, head: Head) -> History:
+    def _build_history(self, head: Head) -> History:
         return History(
             now=head.timestamp,
             spent=self._spent,
             forgiven={one.name: one.settled_through for one in self._states.values()},
-            balance=self._holds(),
+            balance=self._estimate_balance(),
             probes=self._states[Breaker.REVERTS].probes if self._states else 0,
         )
 
-    def _holds(self) -> Wei | None:
+    def _estimate_balance(self) -> Wei | None:
         """Return the balance read last, less the gas cost of the blocks after it."""
         if self._balance is None:
             return None
         block, read = self._balance
         return Wei(read - sum(one.cost for one in self._spent if one.block_number > block))
 
-    async def _weigh(self, head: Head) -> None:
+    async def _check_balance(self, head: Head) -> None:
         """Read the balance if due, and report when it leaves or enters its allowed range."""
         fresh = self._balance is not None and head.number - self._balance[0] < BALANCE_BLOCKS
-        if not fresh or shortfall(self._history(head), self.limits) is not None:
+        if not fresh or shortfall(self._build_history(head), self.limits) is not None:
             try:
                 async with asyncio.timeout(BALANCE_SECONDS):
                     read = await self.chain.balance(self.sender, Basis(block_hash=head.hash))
@@ -327,16 +329,16 @@ class Breakers:
                 log.warning("balance_unknown block=%d reason=%s", head.number, reason)
                 return
             self._balance = (head.number, read)
-        short, before = shortfall(self._history(head), self.limits), self._short
+        short, before = shortfall(self._build_history(head), self.limits), self._short
         self._short = short
         if short is not None and before is None:
-            self._tell(Limit.MIN_BALANCE, "open", short.detail, head)
+            self._report_breaker(Limit.MIN_BALANCE, "open", short.detail, head)
         elif short is None and before is not None:
-            self._tell(Limit.MIN_BALANCE, "closed", "the wallet was topped up", head)
-        self._warn_of_too_much(head)
+            self._report_breaker(Limit.MIN_BALANCE, "closed", "the wallet was topped up", head)
+        self._warn_of_high_balance(head)
 
-    def _warn_of_too_much(self, head: Head) -> None:
-        holds, most = self._holds() or _NOTHING, self.limits.max_balance
+    def _warn_of_high_balance(self, head: Head) -> None:
+        holds, most = self._estimate_balance() or _NOTHING, self.limits.max_balance
         if holds > most and not self._too_high:
             log.warning(
                 "balance_high block=%d balance_eth=%s max_balance_eth=%s",
@@ -346,13 +348,15 @@ class Breakers:
             )
         self._too_high = holds > most
 
-    def _tell(self, name: Breaker | Limit, state: str, detail: str, head: Head | None) -> None:
+    def _report_breaker(
+        self, name: Breaker | Limit, state: str, detail: str, head: Head | None
+    ) -> None:
         hint = f" reset with: keeper breaker reset {name}" if _needs_reset(name, state) else ""
         log.warning("breaker_%s name=%s reason=%s%s", state, name, detail, hint)
         self.emit(breaker_event(name, state, detail, head))
 
 
-def _opening(found: Tripped, wanted: Wei, head: Head) -> OpenBreaker | None:
+def _build_open_breaker(found: Tripped, wanted: Wei, head: Head) -> OpenBreaker | None:
     """Build the breaker that a limit trips. None if the limit has no breaker."""
     if not isinstance(found.breaker, Breaker):
         return None
@@ -365,7 +369,7 @@ def _opening(found: Tripped, wanted: Wei, head: Head) -> OpenBreaker | None:
     )
 
 
-def _worded(found: Tripped) -> str:
+def _format_tripped(found: Tripped) -> str:
     return f"limit {found.breaker}: {found.detail}"
 
 

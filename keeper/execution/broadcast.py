@@ -58,7 +58,7 @@ class Broadcast:
         """
         if not bound:
             return
-        errors = await asyncio.gather(*(self._sent(one.newest.raw) for one in bound))
+        errors = await asyncio.gather(*(self._send_one(one.newest.raw) for one in bound))
         reached("K5")
         answers = [classified(error) for error in errors]
         changed: list[Attempt] = []
@@ -67,8 +67,8 @@ class Broadcast:
         for submission, answer, error in zip(bound, answers, errors, strict=True):
             attempt = submission.newest
             marked = replace(attempt, state=state_after(answer))
-            self._mark(submission, marked, answer)
-            self._note(marked, error, answer)
+            self._mark_answer(submission, marked, answer)
+            self._note_presence(marked, error, answer)
             if marked.state != attempt.state:
                 changed.append(marked)
                 results.append(str(answer) if error is None else f"{answer}: {error}")
@@ -91,7 +91,7 @@ class Broadcast:
                 head.number,
             )
 
-    def _mark(self, submission: Submission, marked: Attempt, answer: Answer) -> None:
+    def _mark_answer(self, submission: Submission, marked: Attempt, answer: Answer) -> None:
         if answer is Answer.UNFUNDED:
             self.unfunded.add(submission.nonce)
         else:
@@ -99,7 +99,7 @@ class Broadcast:
         attempts = tuple(marked if one.hash == marked.hash else one for one in submission.attempts)
         self.tracker.book[submission.nonce] = replace(submission, attempts=attempts)
 
-    def _note(self, attempt: Attempt, error: ChainError | None, answer: Answer) -> None:
+    def _note_presence(self, attempt: Attempt, error: ChainError | None, answer: Answer) -> None:
         """Note whether a node may hold an attempt, by all answers to it so far."""
         known = self.inherited | self._perhaps_taken
         if answer is Answer.REFUSED:
@@ -119,9 +119,9 @@ class Broadcast:
             for before in one.attempts[-2:-1]
             if answer is Answer.REFUSED and before.state is not AttemptState.RELEASED
         ]
-        await asyncio.gather(*(self._sent(raw) for raw in older))
+        await asyncio.gather(*(self._send_one(raw) for raw in older))
 
-    async def _sent(self, raw: bytes) -> ChainError | None:
+    async def _send_one(self, raw: bytes) -> ChainError | None:
         try:
             await self.node.send_raw(raw)
         except ChainError as error:

@@ -65,7 +65,7 @@ async def rehearse_bumps(
         if answer is None or batch is None:
             continue
         alive = list[Plan]()
-        for plan, failure in zip(batch.plans, _failures(batch, answer), strict=True):
+        for plan, failure in zip(batch.plans, _list_plan_failures(batch, answer), strict=True):
             if not failure:
                 alive.append(plan)
                 continue
@@ -84,7 +84,7 @@ async def rehearse_bumps(
     return Rehearsed(earning=working, gas=gas, why=why)
 
 
-def _failures(batch: Batch, answer: SimulatedBatch) -> list[str]:
+def _list_plan_failures(batch: Batch, answer: SimulatedBatch) -> list[str]:
     """List each plan's failure, empty for a success, or the transaction's for all plans."""
     if not answer.plans:
         return [answer.failure or "reverts"] * len(batch.plans)

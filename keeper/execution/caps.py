@@ -75,8 +75,8 @@ def shared_cap(queue: Sequence[Stake], at: int, *, gas: Gas | None = None) -> We
     profits = [each.profit for each in queue]
     if gas is not None:
         surpluses[at] = profits[at] = 0
-    by_expected = _available(surpluses, [each.gas * each.max_fee for each in queue], at)
-    by_most = _available(profits, [each.gas_limit * each.max_fee for each in queue], at)
+    by_expected = _compute_budget(surpluses, [each.gas * each.max_fee for each in queue], at)
+    by_most = _compute_budget(profits, [each.gas_limit * each.max_fee for each in queue], at)
     return Wei(min(by_expected // max(expected, 1), by_most // max(most, 1)))
 
 
@@ -106,7 +106,7 @@ def ceiling(policy: FeePolicy, market_price: int | None) -> Wei:
     return Wei(min(policy.max_fee, market_price * policy.max_multiple))
 
 
-def _available(values: Sequence[int], costs: Sequence[int], at: int) -> int:
+def _compute_budget(values: Sequence[int], costs: Sequence[int], at: int) -> int:
     """Compute the most that the nonce at a place may cost in total."""
     overdrawn = 0
     for value, cost in zip(values[:at], costs[:at], strict=True):

@@ -91,7 +91,7 @@ async def listening(
     Raises:
         EnvironmentFault: the socket cannot be created.
     """
-    actions = {**(_actions(submitter) if submitter is not None else {}), **(more or {})}
+    actions = {**(_build_actions(submitter) if submitter is not None else {}), **(more or {})}
 
     waiting = dict[asyncio.StreamWriter, None]()
 
@@ -100,7 +100,7 @@ async def listening(
             async with asyncio.timeout(TIMEOUT_SECONDS):
                 refuse_stranger(writer.get_extra_info("socket"))
                 line = await _fetch_line(reader, writer, waiting)
-                answer = await _answered(line, actions, record)
+                answer = await _run_command(line, actions, record)
                 writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
         except (OSError, TimeoutError, ValueError, EnvironmentFault):
@@ -108,7 +108,7 @@ async def listening(
         finally:
             writer.close()
 
-    server = await asyncio.start_unix_server(serve, sock=_bound(path), limit=MAX_LINE)
+    server = await asyncio.start_unix_server(serve, sock=_bind_socket(path), limit=MAX_LINE)
     try:
         yield
     finally:
@@ -124,7 +124,7 @@ def ask(journal: Path, action: str, argument: str = "") -> dict[str, object]:
     Raises:
         EnvironmentFault: no node runs on this journal, or it did not answer.
     """
-    return asyncio.run(_ask(socket_path(journal), action, argument))
+    return asyncio.run(_send_command(socket_path(journal), action, argument))
 
 
 def is_listening(journal: Path) -> bool:
@@ -140,7 +140,7 @@ def is_listening(journal: Path) -> bool:
     return True
 
 
-async def _ask(path: Path, action: str, argument: str) -> dict[str, object]:
+async def _send_command(path: Path, action: str, argument: str) -> dict[str, object]:
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             with reachable(path) as short:
@@ -180,7 +180,7 @@ async def _fetch_line(
         waiting.pop(writer, None)
 
 
-async def _answered(line: bytes, actions: Actions, record: Record) -> dict[str, object]:
+async def _run_command(line: bytes, actions: Actions, record: Record) -> dict[str, object]:
     """Run one command and build its answer, which never holds an exception's details."""
     try:
         wanted = json.loads(line)
@@ -206,7 +206,7 @@ def _is_nonce(argument: str) -> bool:
     return argument.isdecimal() and len(argument) <= MOST_DIGITS
 
 
-def _actions(submitter: NodeSubmitter) -> Actions:
+def _build_actions(submitter: NodeSubmitter) -> Actions:
     """Build the commands on transactions."""
 
     async def bump(argument: str) -> str:
@@ -229,7 +229,7 @@ def _actions(submitter: NodeSubmitter) -> Actions:
     return {"bump": bump, "cancel": cancel, "pause": pause, "resume": resume, "reset": reset}
 
 
-def _bound(path: Path) -> socket.socket:
+def _bind_socket(path: Path) -> socket.socket:
     """Bind a socket of mode 0600 to a path. No other task runs meanwhile.
 
     Raises:

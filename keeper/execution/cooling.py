@@ -68,15 +68,15 @@ class Cooling:
         for plan, route in zip(inclusion.plans, routes, strict=True):
             subject = (plan.market, plan.account)
             if subject not in failed:  # an account's later rounds rest on the one that failed
-                self._note(plan, route, inclusion.block_number)
+                self._note_outcome(plan, route, inclusion.block_number)
             failed |= {subject} if plan.failure else set()
         return {
-            market: self._market_reason(block, times)
+            market: self._format_market_reason(block, times)
             for market, (block, times) in self._markets.items()
             if before.get(market) != (block, times)
         }
 
-    def _note(self, plan: PlanOutcome, route: Route | None, block: int) -> None:
+    def _note_outcome(self, plan: PlanOutcome, route: Route | None, block: int) -> None:
         subject, market = (plan.market, plan.account), plan.market
         kind = classify_failure(plan.failure) if plan.failure else None
         if kind is None:
@@ -85,19 +85,19 @@ class Cooling:
             if route is not None:
                 self._routes.pop(route, None)
         elif kind is FailureKind.DEFECT:
-            self._convict(subject, block, market_too=not plan.failure.endswith(TOUCHED))
+            self._start_cooldown(subject, block, market_too=not plan.failure.endswith(TOUCHED))
             if route is not None and route.hops and deployment(market) == market:
-                _count(self._routes, route, block)
+                _count_failure(self._routes, route, block)
         elif kind is FailureKind.RACE and plan.failure.endswith(UNTOUCHED):
             self._doubts[subject] = block
 
-    def _convict(self, subject: Subject, block: int, *, market_too: bool) -> None:
+    def _start_cooldown(self, subject: Subject, block: int, *, market_too: bool) -> None:
         """Start the cooldown of an account, and of its market if that is isolated."""
         market = subject[0]
-        _count(self._failed, subject, block)
+        _count_failure(self._failed, subject, block)
         if market_too and deployment(market) != market:
-            _count(self._markets, market, block)
-            until = self._market_until(*self._markets[market])
+            _count_failure(self._markets, market, block)
+            until = self._compute_market_end(*self._markets[market])
             log.warning("market_put_aside market=%s block=%d until=%d", market, block, until)
 
     def doubted(self, head: Head) -> list[Subject]:
@@ -111,7 +111,7 @@ class Cooling:
         """Settle a doubt by the market's answer about the account at that block."""
         block = self._doubts.pop(subject)
         if lies:
-            self._convict(subject, block, market_too=True)
+            self._start_cooldown(subject, block, market_too=True)
 
     def take_up(self, mined: Iterable[Submission]) -> None:
         """Restore the state from an earlier process's mined transactions, oldest first."""
@@ -122,30 +122,30 @@ class Cooling:
         """Return the isolated markets in cooldown at a block."""
         found: dict[MarketKey, Wait] = {}
         for market, (block, times) in self._markets.items():
-            until = self._market_until(block, times)
+            until = self._compute_market_end(block, times)
             if head.number < until:
                 found[market] = Wait(
                     reason=SkipReason.COOLING_DOWN,
-                    detail=self._market_reason(block, times),
+                    detail=self._format_market_reason(block, times),
                     until_block=until,
                 )
         return found
 
-    def _market_reason(self, block: int, times: int) -> str:
+    def _format_market_reason(self, block: int, times: int) -> str:
         return (
             f"what worked in simulation failed on chain in this market in block {block},"
-            f" {times} in a row: left alone until block {self._market_until(block, times)}"
+            f" {times} in a row: left alone until block {self._compute_market_end(block, times)}"
         )
 
     def is_barred(self, route: Route) -> bool:
         """Return whether a route is in cooldown at the block passed to ``waits`` last."""
         failed = self._routes.get(route)
-        return failed is not None and self._block < self._until(*failed)
+        return failed is not None and self._block < self._compute_end(*failed)
 
-    def _market_until(self, block: int, times: int) -> int:
-        return block + MARKET_TIMES * (self._until(block, times) - block)
+    def _compute_market_end(self, block: int, times: int) -> int:
+        return block + MARKET_TIMES * (self._compute_end(block, times) - block)
 
-    def _until(self, block: int, times: int) -> int:
+    def _compute_end(self, block: int, times: int) -> int:
         return block + (self.blocks << min(times - 1, DOUBLINGS))  # mutation: G20 cooling
 
     def waits(self, head: Head) -> Mapping[Subject, Wait]:
@@ -153,7 +153,7 @@ class Cooling:
         self._block = head.number
         found: dict[Subject, Wait] = {}
         for subject, (block, times) in self._failed.items():
-            until = self._until(block, times)
+            until = self._compute_end(block, times)
             if head.number < until:
                 found[subject] = Wait(
                     reason=SkipReason.COOLING_DOWN,
@@ -164,6 +164,6 @@ class Cooling:
         return found
 
 
-def _count(failed: dict[K, tuple[int, int]], key: K, block: int) -> None:
+def _count_failure(failed: dict[K, tuple[int, int]], key: K, block: int) -> None:
     _, before = failed.get(key, (0, 0))
     failed[key] = (block, before + 1)

@@ -83,23 +83,23 @@ class DataFees:
         """
         basis = Basis(block_hash=head.hash)
         if self.kind is DataFeeKind.OP_STACK:
-            return [await self._op_stack(one, basis) for one in batches]
+            return [await self._fetch_op_stack_fee(one, basis) for one in batches]
         if self.kind is DataFeeKind.ARBITRUM:
-            return [await self._arbitrum(one, basis) for one in batches]
+            return [await self._fetch_arbitrum_fee(one, basis) for one in batches]
         return [DataFee() for _ in batches]
 
-    async def _op_stack(self, batch: Batch, basis: Basis) -> DataFee:
+    async def _fetch_op_stack_fee(self, batch: Batch, basis: Basis) -> DataFee:
         """Return the oracle's present fee with a margin, but never above its own upper bound."""
-        data = unsigned_payload(_unsigned(batch), self.chain_id)
+        data = unsigned_payload(_build_unsigned(batch), self.chain_id)
         asked, bound = await self.reader.aggregate(
             [
-                _call("getL1Fee(bytes)", data),
-                _call("getL1FeeUpperBound(uint256)", len(data)),
+                _build_oracle_call("getL1Fee(bytes)", data),
+                _build_oracle_call("getL1FeeUpperBound(uint256)", len(data)),
             ],
             basis,
         )
-        found = [_with_margin(_word(asked))] if asked.success else []
-        found += [_word(bound)] if bound.success else []
+        found = [_add_margin(_decode_number(asked))] if asked.success else []
+        found += [_decode_number(bound)] if bound.success else []
         if not found:
             raise ChainError(
                 "the chain's GasPriceOracle does not say what data costs",
@@ -107,16 +107,16 @@ class DataFees:
             )
         return DataFee(fee=Wei(min(found)))
 
-    async def _arbitrum(self, batch: Batch, basis: Basis) -> DataFee:
+    async def _fetch_arbitrum_fee(self, batch: Batch, basis: Basis) -> DataFee:
         """Return the gas that pays for the data, which is part of the gas limit, and its fee."""
         asked = calldata(_NODE_SELECTOR, batch.executor, False, batch.calldata)  # noqa: FBT003 (no creation)
         answer = await self.reader.call(Call(target=NODE_INTERFACE, data=asked), basis)
         gas, base_fee, _ = decoded(("uint64", "uint256", "uint256"), answer, "the data's gas")
-        gas = _with_margin(gas)
+        gas = _add_margin(gas)
         return DataFee(fee=Wei(gas * base_fee), gas=Gas(gas))
 
 
-def _unsigned(batch: Batch) -> Unsigned:
+def _build_unsigned(batch: Batch) -> Unsigned:
     """Build the transaction with sample fees and a sample nonce of the right size."""
     return Unsigned(
         nonce=_SAMPLE_NONCE,
@@ -127,15 +127,15 @@ def _unsigned(batch: Batch) -> Unsigned:
     )
 
 
-def _with_margin(amount: int) -> int:
+def _add_margin(amount: int) -> int:
     return mul_div_ceil(amount, *_MARGIN)
 
 
-def _call(signature: str, argument: bytes | int) -> Call:
+def _build_oracle_call(signature: str, argument: bytes | int) -> Call:
     return Call(target=GAS_PRICE_ORACLE, data=calldata(signature, argument))
 
 
-def _word(answer: CallResult) -> int:
+def _decode_number(answer: CallResult) -> int:
     if len(answer.data) != 32:  # noqa: PLR2004 - a word
         raise RpcMalformed("the GasPriceOracle did not return a number")
     return int.from_bytes(answer.data)

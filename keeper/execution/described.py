@@ -21,22 +21,22 @@ def described(calldata: bytes) -> Described | None:
     """
     if not calldata:
         return None
-    for contract in _contracts():
+    for contract in _load_contracts():
         try:
             function, arguments = contract.decode_function_input(calldata)
         except (ValueError, Web3Exception):
             continue
-        return {"function": function.fn_name, "arguments": _plain(arguments)}
+        return {"function": function.fn_name, "arguments": _to_json_value(arguments)}
     return None
 
 
 @cache
-def _contracts() -> tuple[type[Contract], ...]:
+def _load_contracts() -> tuple[type[Contract], ...]:
     # Contract classes without a provider: web3's codec, and nothing that could reach a node.
     return tuple(Web3().eth.contract(abi=load_abi(name)) for name in (ARTIFACT, VAULT))
 
 
-def _plain(value: Any) -> object:  # noqa: ANN401 (what web3 decodes is of any type)
+def _to_json_value(value: Any) -> object:  # noqa: ANN401 (what web3 decodes is of any type)
     if isinstance(value, bool | str):
         return value
     if isinstance(value, int):
@@ -44,7 +44,7 @@ def _plain(value: Any) -> object:  # noqa: ANN401 (what web3 decodes is of any t
     if isinstance(value, bytes):
         return "0x" + value.hex()
     if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
+        return {name: _to_json_value(item) for name, item in value.items()}
     if hasattr(value, "_asdict"):
-        return _plain(value._asdict())
-    return [_plain(item) for item in value]
+        return _to_json_value(value._asdict())
+    return [_to_json_value(item) for item in value]

@@ -119,7 +119,7 @@ class Dispatcher:
                 continue
             self.caps.learn(one, error)
             try:
-                cancelled.append(await self._released(one, head))
+                cancelled.append(await self._release(one, head))
             except JournalError as journal_error:
                 self.recording.note_failure(journal_error)
                 break
@@ -128,7 +128,7 @@ class Dispatcher:
             await self.send(cancelled, head)
         return frozenset(released)
 
-    async def _released(self, one: Submission, head: Head) -> Submission:
+    async def _release(self, one: Submission, head: Head) -> Submission:
         """Persist that no node holds a nonce's attempts, and sign its cancellation."""
         cancellation = self.replacer.cancellation(one.nonce, one.attempts[0].fees, head)
         await self.tracker.journal.release(cancellation)

@@ -43,14 +43,14 @@ class EarlyReads:
     async def fetch_count(self, chain: Chain, head: Head) -> int:
         """Return the sender's transaction count. ChainError if it cannot be read."""
         task, self._count = self._count, None
-        return await self._answer(task, head, lambda: chain.transaction_count(self.sender))
+        return await self._await_or_fetch(task, head, lambda: chain.transaction_count(self.sender))
 
     async def fetch_head(self, chain: Chain, head: Head) -> Head:
         """Return the block at a head's height. ChainError if it cannot be read."""
         task, self._head = self._head, None
-        return await self._answer(task, head, lambda: chain.head(head.number))
+        return await self._await_or_fetch(task, head, lambda: chain.head(head.number))
 
-    async def _answer(
+    async def _await_or_fetch(
         self, task: asyncio.Task[T] | None, head: Head, ask: Callable[[], Awaitable[T]]
     ) -> T:
         """Return the prefetched answer if it is fresh and did not fail. Otherwise fetch it."""

@@ -46,8 +46,8 @@ class SendsEverywhere:
                 in a mempool.
         """
         own = TransactionHash("0x" + keccak(raw).hex())
-        places = await self._places()  # mutation: F04 all-endpoints
-        tasks = {self._rpc.later(self._sent(at, raw, own)): at for at in places}
+        places = await self._select_places()  # mutation: F04 all-endpoints
+        tasks = {self._rpc.later(self._send_to(at, raw, own)): at for at in places}
         outcomes: dict[int, Outcome] = {}
         waiting: Collection[asyncio.Task[Outcome]] = set(tasks)
         give_up = self._rpc.pool.clock() + ANSWER_SECONDS
@@ -60,9 +60,9 @@ class SendsEverywhere:
             if not done or any(classified(one) in DONE_OR_THERE for one in outcomes.values()):
                 break
         if waiting:
-            self._rpc.later(self._late(tasks, outcomes, waiting))
+            self._rpc.later(self._await_late(tasks, outcomes, waiting))
         else:
-            self._compare(outcomes)
+            self._report_contradiction(outcomes)
         if waiting and not any(classified(one) in DONE_OR_THERE for one in outcomes.values()):
             raise RpcUnavailable(f"no endpoint took it within {ANSWER_SECONDS:g} s")
         answers = [classified(one) for one in outcomes.values()]
@@ -71,7 +71,7 @@ class SendsEverywhere:
             raise telling
         return own
 
-    async def _places(self) -> list[int]:
+    async def _select_places(self) -> list[int]:
         """Select the endpoints to send to, all healthy ones, else the best of the others."""
         pool = self._rpc.pool
         wait = pool.patience()
@@ -79,7 +79,7 @@ class SendsEverywhere:
             await asyncio.sleep(wait)
         return pool.alive() or [pool.best()]
 
-    async def _sent(self, at: int, raw: bytes, own: TransactionHash) -> Outcome:
+    async def _send_to(self, at: int, raw: bytes, own: TransactionHash) -> Outcome:
         try:
             await self._rpc.ensure_identified(at)
             answer = await self._rpc.ask(at, "eth_sendRawTransaction", "0x" + raw.hex())
@@ -89,7 +89,7 @@ class SendsEverywhere:
             return error
         return None
 
-    async def _late(
+    async def _await_late(
         self,
         tasks: Mapping[asyncio.Task[Outcome], int],
         outcomes: dict[int, Outcome],
@@ -98,9 +98,9 @@ class SendsEverywhere:
         """Await the endpoints that answer after the first one, and compare all answers."""
         await asyncio.wait(waiting)
         outcomes |= {tasks[task]: task.result() for task in waiting if not task.cancelled()}
-        self._compare(outcomes)
+        self._report_contradiction(outcomes)
 
-    def _compare(self, outcomes: Mapping[int, Outcome]) -> None:
+    def _report_contradiction(self, outcomes: Mapping[int, Outcome]) -> None:
         answers: Mapping[int, Answer] = {at: classified(one) for at, one in outcomes.items()}
         if contradicts(list(answers.values())):
             said = ", ".join(f"{at} says {answer}" for at, answer in sorted(answers.items()))

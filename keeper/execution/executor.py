@@ -80,8 +80,10 @@ def encode_path(route: Route) -> bytes:
     """Encode the route for the executor, token, fee, token, and so on. Empty without hops."""
     if not route.hops:
         return b""
-    packed = b"".join(_address(hop.token_in) + hop.fee.to_bytes(_FEE_BYTES) for hop in route.hops)
-    return packed + _address(route.hops[-1].token_out)
+    packed = b"".join(
+        _encode_address(hop.token_in) + hop.fee.to_bytes(_FEE_BYTES) for hop in route.hops
+    )
+    return packed + _encode_address(route.hops[-1].token_out)
 
 
 def liquidate_calldata(
@@ -98,13 +100,13 @@ def liquidate_calldata(
     """
     if len(plans) != len(step_gas):
         raise ValueError(f"{len(plans)} plans but {len(step_gas)} gas limits")
-    steps = [_step(plan, gas) for plan, gas in zip(plans, step_gas, strict=True)]
+    steps = [_encode_step(plan, gas) for plan, gas in zip(plans, step_gas, strict=True)]
     offsets, at = list[bytes](), len(steps) * WORD
     for step in steps:
-        offsets.append(_uint(at))
+        offsets.append(_encode_uint(at))
         at += len(step)
-    head = _uint(3 * WORD) + _uint(deadline) + _uint(builder_share_bps)
-    return b"".join([_LIQUIDATE, head, _uint(len(steps)), *offsets, *steps])
+    head = _encode_uint(3 * WORD) + _encode_uint(deadline) + _encode_uint(builder_share_bps)
+    return b"".join([_LIQUIDATE, head, _encode_uint(len(steps)), *offsets, *steps])
 
 
 def decode_results(data: bytes) -> tuple[SimulatedPlan, ...]:
@@ -140,8 +142,8 @@ def _decode_clean(data: bytes) -> tuple[SimulatedPlan, ...] | None:
     if rest or count < 1:
         return None
     size = _CLEAN_WORDS * WORD
-    offsets = (_uint(count * WORD + place * size) for place in range(count))
-    head = b"".join([_uint(WORD), _uint(count), *offsets])
+    offsets = (_encode_uint(count * WORD + place * size) for place in range(count))
+    head = b"".join([_encode_uint(WORD), _encode_uint(count), *offsets])
     if not data.startswith(head):
         return None
     results = [data[at : at + size] for at in range(len(head), len(data), size)]
@@ -179,7 +181,7 @@ def decode_logs(logs: Sequence[Log], executor: Address) -> tuple[StepReport, ...
         if log.address != executor or not log.topics:
             continue
         if log.topics[0] == LIQUIDATED_TOPIC:
-            reports.append(_liquidated(log))
+            reports.append(_decode_liquidated(log))
         elif log.topics[0] == STEP_FAILED_TOPIC:
             (reason,) = decoded(("bytes",), log.data, "the executor's log")
             index = word(b"".join(log.topics), 1)
@@ -223,29 +225,29 @@ def creation_code(
     )
 
 
-def _step(plan: Plan, gas_limit: int) -> bytes:
+def _encode_step(plan: Plan, gas_limit: int) -> bytes:
     """Encode one Step, eleven words, two of which are offsets of the bytes behind them."""
-    data, path = _tail(plan.step_data), _tail(encode_path(plan.route))
+    data, path = _encode_tail(plan.step_data), _encode_tail(encode_path(plan.route))
     return b"".join(
         [
-            _uint(plan.module),
-            _uint(_STEP_WORDS * WORD),
-            _address_word(plan.spend_token),
-            _address_word(plan.receive_token),
-            _uint(plan.funding.source),
-            _address_word(plan.funding.lender),
-            _uint(plan.funding.amount),
-            _address_word(plan.route.factory),
-            _uint(_STEP_WORDS * WORD + len(data)),
-            _uint(plan.min_profit),
-            _uint(gas_limit),
+            _encode_uint(plan.module),
+            _encode_uint(_STEP_WORDS * WORD),
+            _encode_address_word(plan.spend_token),
+            _encode_address_word(plan.receive_token),
+            _encode_uint(plan.funding.source),
+            _encode_address_word(plan.funding.lender),
+            _encode_uint(plan.funding.amount),
+            _encode_address_word(plan.route.factory),
+            _encode_uint(_STEP_WORDS * WORD + len(data)),
+            _encode_uint(plan.min_profit),
+            _encode_uint(gas_limit),
             data,
             path,
         ]
     )
 
 
-def _liquidated(log: Log) -> StepReport:
+def _decode_liquidated(log: Log) -> StepReport:
     if len(log.topics) != _INDEXED_ADDRESS:
         raise RpcMalformed("the executor's log has the wrong number of topics")
     topics = b"".join(log.topics)
@@ -260,17 +262,17 @@ def _liquidated(log: Log) -> StepReport:
     )
 
 
-def _uint(value: int) -> bytes:
+def _encode_uint(value: int) -> bytes:
     return value.to_bytes(WORD)
 
 
-def _address(address: Address) -> bytes:
+def _encode_address(address: Address) -> bytes:
     return bytes.fromhex(address[2:])
 
 
-def _address_word(address: Address) -> bytes:
-    return _address(address).rjust(WORD, b"\0")
+def _encode_address_word(address: Address) -> bytes:
+    return _encode_address(address).rjust(WORD, b"\0")
 
 
-def _tail(data: bytes) -> bytes:
-    return _uint(len(data)) + data + bytes(-len(data) % WORD)
+def _encode_tail(data: bytes) -> bytes:
+    return _encode_uint(len(data)) + data + bytes(-len(data) % WORD)

@@ -80,11 +80,11 @@ def arm(chain_id: int, environ: Mapping[str, str] | None = None) -> None:
     if chain_id not in LOCAL_CHAINS:
         log.warning("failpoint_ignored chain=%d reason=%s", chain_id, "not a local chain")
         return
-    armed.append(_parsed(wanted))
+    armed.append(_parse_failpoint(wanted))
     log.warning("failpoint_armed point=%s", wanted)
 
 
-def _parsed(text: str) -> Failpoint:
+def _parse_failpoint(text: str) -> Failpoint:
     point, _, rest = text.partition(":")
     count, _, how = rest.partition(":")
     passes = int(count) if count.isascii() and count.isdecimal() else int(not count)

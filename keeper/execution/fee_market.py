@@ -80,7 +80,7 @@ def chosen_claim(claims: Sequence[Wei], paid: Wei | None) -> Wei:
     """
     if paid is None:
         return min(claims)
-    return min(claims, key=lambda claim: (_ratio(claim, paid), claim))
+    return min(claims, key=lambda claim: (_compute_ratio(claim, paid), claim))
 
 
 def contradiction(claims: Mapping[int, Wei], base_fee: Wei, multiple: int) -> str:
@@ -96,7 +96,7 @@ def contradiction(claims: Mapping[int, Wei], base_fee: Wei, multiple: int) -> st
     return f"wei of tip per gas: {said}"
 
 
-def _ratio(claim: int, paid: int) -> int:
+def _compute_ratio(claim: int, paid: int) -> int:
     """Compute the ratio of the larger to the smaller amount, in millionths."""
     high, low = max(claim, paid), max(1, min(claim, paid))
     return high * 1_000_000 // low

@@ -100,7 +100,9 @@ class NodeFees:
         self, head: Head, blocks: int, percentile: int
     ) -> Mapping[int, FeeQuote]:
         """Return the claims of the endpoints that are good, asked at once."""
-        found = await self._of_each(lambda place: self._quote(place, head, blocks, percentile))
+        found = await self._ask_endpoints(
+            lambda place: self._fetch_quote(place, head, blocks, percentile)
+        )
         unknown = all(quote.tip is None for quote in found.values())
         if unknown and not self._is_unknown:
             log.warning(
@@ -111,7 +113,9 @@ class NodeFees:
 
     async def fetch_paid(self, head: Head, percentile: int) -> Wei | None:
         """Return the lowest of the tips that the endpoints' newest blocks show as paid."""
-        found = await self._of_each(lambda place: self._paid(place, head, percentile))
+        found = await self._ask_endpoints(
+            lambda place: self._fetch_paid_tip(place, head, percentile)
+        )
         return min((tip for tip in found.values() if tip is not None), default=None)
 
     def report_conflict(self, detail: str) -> None:
@@ -122,7 +126,7 @@ class NodeFees:
         else:
             disagreements.settled(FEES, "tip")
 
-    async def _quote(self, place: int, head: Head, blocks: int, percentile: int) -> FeeQuote:
+    async def _fetch_quote(self, place: int, head: Head, blocks: int, percentile: int) -> FeeQuote:
         history = FeeQuote()
 
         async def by_history() -> Wei:
@@ -142,7 +146,7 @@ class NodeFees:
             price = quantity(await self._ask(place, "eth_gasPrice"), "the gas price")
             return Wei(max(0, price - (history.base_fee or head.base_fee)))
 
-        tip = await self._first(
+        tip = await self._try_methods(
             place,
             (
                 (Capability.FEE_HISTORY, by_history),
@@ -154,7 +158,7 @@ class NodeFees:
             return FeeQuote(tip=Wei(tip + (history.base_fee or 0)))
         return FeeQuote(base_fee=history.base_fee, tip=tip)
 
-    async def _first(
+    async def _try_methods(
         self, place: int, ways: Sequence[tuple[Capability, Callable[[], Awaitable[Wei]]]]
     ) -> Wei | None:
         """Return the tip by the first method that the endpoint has. None if it has none."""
@@ -169,7 +173,7 @@ class NodeFees:
                 reason = f"no answer within {METHOD_SECONDS:g} s"
                 capabilities.learn_lack(place, capability, reason)
             except (RpcRefused, RpcMalformed) as error:
-                if not _is_passing(error):
+                if not _is_temporary(error):
                     capabilities.learn_lack(place, capability, str(error))
             except ChainError as error:
                 log.info("fees_unanswered endpoint=%d reason=%s", place, error)
@@ -178,14 +182,16 @@ class NodeFees:
                 return tip
         return None
 
-    async def _paid(self, place: int, head: Head, percentile: int) -> Wei | None:
+    async def _fetch_paid_tip(self, place: int, head: Head, percentile: int) -> Wei | None:
         """Return the tip that the newest block paid, or one of its parents if it paid none."""
         wanted = head.hash if head.gas_used else head.parent_hash  # an empty block shows none
         for _ in range(PAID_BLOCKS):
             try:
                 async with asyncio.timeout(METHOD_SECONDS):
                     answer = await self._ask(place, "eth_getBlockByHash", wanted, True)  # noqa: FBT003 - JSON-RPC: whole transactions
-                tip, wanted = _tip_and_parent(document(answer, "the block"), wanted, percentile)
+                tip, wanted = _parse_tip_and_parent(
+                    document(answer, "the block"), wanted, percentile
+                )
             except (ChainError, TimeoutError) as error:
                 log.info("tips_unproven endpoint=%d reason=%s", place, error or "no answer")
                 return None
@@ -197,7 +203,7 @@ class NodeFees:
         await self.rpc.ensure_identified(place)
         return await self.rpc.ask(place, method, *params)
 
-    async def _of_each(self, ask: Callable[[int], Awaitable[T]]) -> Mapping[int, T]:
+    async def _ask_endpoints(self, ask: Callable[[int], Awaitable[T]]) -> Mapping[int, T]:
         """Ask every healthy endpoint, leaving out those much slower than the first ones."""
         pool = self.rpc.pool
         try:
@@ -205,12 +211,12 @@ class NodeFees:
         except ChainError as error:
             log.info("fees_unanswered reason=%s", error)
             return {}
-        tasks = {place: self.rpc.later(_awaited(ask, place)) for place in places}
+        tasks = {place: self.rpc.later(_await_answer(ask, place)) for place in places}
         waiting = set(tasks.values())
         while waiting:
             done, waiting = await asyncio.wait(
                 waiting,
-                timeout=_patience(len(tasks) - len(waiting)),
+                timeout=_get_patience(len(tasks) - len(waiting)),
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if not done:
@@ -218,14 +224,14 @@ class NodeFees:
         return {place: task.result() for place, task in tasks.items() if task.done()}
 
 
-def _patience(answered: int) -> float | None:
+def _get_patience(answered: int) -> float | None:
     """Return the timeout for further endpoints. None if unbounded, as each read has its own."""
     if answered == 0:
         return None
     return PATIENCE_SECONDS if answered < QUORUM else GRACE_SECONDS
 
 
-def _tip_and_parent(
+def _parse_tip_and_parent(
     block: Mapping[str, Json], known: BlockHash, percentile: int
 ) -> tuple[Wei | None, BlockHash]:
     """Return the tip that a whole block's transactions paid, and the block's parent."""
@@ -237,10 +243,10 @@ def _tip_and_parent(
     return paid_percentile(paid, percentile), parent
 
 
-async def _awaited(ask: Callable[[int], Awaitable[T]], place: int) -> T:
+async def _await_answer(ask: Callable[[int], Awaitable[T]], place: int) -> T:
     return await ask(place)
 
 
-def _is_passing(error: RpcRefused | RpcMalformed) -> bool:
+def _is_temporary(error: RpcRefused | RpcMalformed) -> bool:
     """Return whether a refusal is temporary, the node does not have the block yet."""
     return isinstance(error, RpcRefused) and refusal_kind(error) is RefusalKind.BLOCK_UNKNOWN

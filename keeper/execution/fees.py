@@ -148,7 +148,7 @@ def fee_cap(batch: Batch, policy: FeePolicy, earning: Sequence[Plan] | None = No
 
 def market_fees(market: FeeMarket, policy: FeePolicy) -> Fees | None:
     """Compute a bid without profit behind it. None if the hard cap is too low."""
-    asked = _asked(market, policy)
+    asked = _compute_bid(market, policy)
     max_fee = min(asked.max_fee, policy.max_fee)
     if max_fee <= market.base_fee:
         return None
@@ -163,7 +163,7 @@ def opening_fees(batch: Batch, market: FeeMarket, policy: FeePolicy) -> Fees | N
     gas = sum(plan.gas for plan in batch.plans)
     cap = fee_cap(batch, policy)
     bid = sum(plan.bid for plan in batch.plans)
-    asked = _asked(market, policy, market.priority_fee + bid // max(gas, 1) if bid else 0)
+    asked = _compute_bid(market, policy, market.priority_fee + bid // max(gas, 1) if bid else 0)
     max_fee = min(asked.max_fee, cap)
     if max_fee <= market.base_fee:
         return None
@@ -177,16 +177,16 @@ def bumped(fees: Fees, cap: Wei, policy: FeePolicy, market: FeeMarket | None = N
     ``cap`` is used if nodes still accept it. Otherwise the result is None, and the present bid
     remains the best one.
     """
-    wanted, least = _risen(fees, policy.bump_bps), _risen(fees, NODE_REPLACEMENT_BPS)
+    wanted, least = _raise_fees(fees, policy.bump_bps), _raise_fees(fees, NODE_REPLACEMENT_BPS)
     if least.max_fee > cap:
         return None
-    asked = _NOTHING if market is None else _asked(market, policy)
+    asked = _NOTHING if market is None else _compute_bid(market, policy)
     max_fee = min(max(wanted.max_fee, asked.max_fee), cap)  # mutation: G8 replacement-cap
     priority = min(max(wanted.priority_fee, asked.priority_fee), max_fee)
     return Fees(max_fee=Wei(max_fee), priority_fee=Wei(priority))
 
 
-def _asked(market: FeeMarket, policy: FeePolicy, offered: int = 0) -> Fees:
+def _compute_bid(market: FeeMarket, policy: FeePolicy, offered: int = 0) -> Fees:
     """Compute a bid with headroom over the market, or with the ``offered`` tip."""
     priority = max(market.priority_fee, policy.min_priority_fee, offered)
     # mutation: F17 headroom
@@ -194,7 +194,7 @@ def _asked(market: FeeMarket, policy: FeePolicy, offered: int = 0) -> Fees:
     return Fees(max_fee=Wei(ceiling), priority_fee=Wei(priority))
 
 
-def _risen(fees: Fees, rise: int) -> Fees:
+def _raise_fees(fees: Fees, rise: int) -> Fees:
     return Fees(
         max_fee=Wei(mul_div_ceil(fees.max_fee, BPS + rise, BPS)),
         priority_fee=Wei(mul_div_ceil(fees.priority_fee, BPS + rise, BPS)),
@@ -250,8 +250,10 @@ class FeeOracle:
         if self._known is not None and self._known[0] == head.hash:
             return self._known[1]
         quotes, paid = await self._fetch(head)
-        base_fee = self._next_base_fee(head, quotes)
-        found = FeeMarket(base_fee=base_fee, priority_fee=self._tip(head, quotes, paid, base_fee))
+        base_fee = self._choose_base_fee(head, quotes)
+        found = FeeMarket(
+            base_fee=base_fee, priority_fee=self._choose_tip(head, quotes, paid, base_fee)
+        )
         self._known = (head.hash, found)
         return found
 
@@ -274,7 +276,7 @@ class FeeOracle:
         self._paid = None if paid is None else (head.number, paid)
         return paid
 
-    def _next_base_fee(self, head: Head, quotes: Mapping[int, FeeQuote]) -> Wei:
+    def _choose_base_fee(self, head: Head, quotes: Mapping[int, FeeQuote]) -> Wei:
         expected = next_base_fee(
             base_fee=head.base_fee, gas_used=head.gas_used, gas_limit=head.gas_limit
         )
@@ -287,7 +289,7 @@ class FeeOracle:
             log.warning("base_fee_differs block=%d node=%d used=%d", head.number, claim, base_fee)
         return base_fee
 
-    def _tip(
+    def _choose_tip(
         self, head: Head, quotes: Mapping[int, FeeQuote], paid: Wei | None, base_fee: Wei
     ) -> Wei:
         """Return the usual tip, at most a multiple of the tip that was paid."""

@@ -97,8 +97,8 @@ class Finality:
         return at is None or not at <= head.number < at + every
 
     async def _ask(self, *, is_suspicious: bool) -> None:
-        self._take_note()
-        found = await self._found()
+        self._accept_noted()
+        found = await self._fetch_finalized()
         if found is None:
             self._untold += 1
             is_gone = self.known is None or self._untold >= GONE_AFTER_ASKS
@@ -126,13 +126,13 @@ class Finality:
         self._changed = "" if is_same else told
         return is_same
 
-    def _take_note(self) -> None:
+    def _accept_noted(self) -> None:
         """Adopt the finalized block that an endpoint reported meanwhile."""
         noted = self.chain.noted_finalized if isinstance(self.chain, SeesForks) else None
         if noted is not None and (self.known is None or noted.number > self.known.number):
             self.known = noted
 
-    async def _found(self) -> Head | None:
+    async def _fetch_finalized(self) -> Head | None:
         try:
             return await self.chain.finalized()
         except (RpcRefused, RpcMalformed):

@@ -35,7 +35,7 @@ class Following:
         """
         if self._look is not None and not self._look.done():
             return
-        work = self._contained(head, still_unhealthy)
+        work = self._follow_contained(head, still_unhealthy)
         begin = asyncio.create_task if self.tasks is None else self.tasks.create_task
         self._look = begin(work, name="follow-sent")
         done, _ = await asyncio.wait({self._look}, timeout=self.seconds)
@@ -50,7 +50,7 @@ class Following:
             await asyncio.wait({self._look}, timeout=self.seconds)
             self._look.cancel()
 
-    async def _contained(self, head: Head, still_unhealthy: StillUnhealthy) -> None:
+    async def _follow_contained(self, head: Head, still_unhealthy: StillUnhealthy) -> None:
         try:
             await self.submitter.follow(head, still_unhealthy)
         except (ChainError, SubmissionError, JournalError) as error:

@@ -39,7 +39,7 @@ def store(path: Path, key: bytes, password: str) -> Address:
     address = checked_key(key)
     if not password:
         raise ConfigError("the password is empty", hint="choose one")
-    document = json.dumps(_accounts().encrypt(key, password))
+    document = json.dumps(_load_eth_account().encrypt(key, password))
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
@@ -62,7 +62,7 @@ def load(path: Path, password: str) -> bytes:
     """
     document = _read(path)
     try:
-        key = bytes(_accounts().decrypt(document, password))
+        key = bytes(_load_eth_account().decrypt(document, password))
     except ValueError:
         raise ConfigError(
             f"cannot decrypt {path}: the password is wrong or the file is damaged",
@@ -88,7 +88,7 @@ def load(path: Path, password: str) -> bytes:
     return key
 
 
-def _accounts() -> type["Account"]:
+def _load_eth_account() -> type["Account"]:
     """Import eth_account's Account when needed, since the import takes half of a start."""
     found: type[Account] = importlib.import_module("eth_account").Account
     return found

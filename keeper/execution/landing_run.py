@@ -64,13 +64,15 @@ class LandingRun:
         """
         overrides = landing_block(head, seconds=self.seconds_to(seconds_left), gas_limit=gas)
         basis = Basis(block_hash=head.hash)
-        blocks = await self._validated({"blockOverrides": overrides, "calls": list(calls)}, basis)
+        blocks = await self._simulate_validated(
+            {"blockOverrides": overrides, "calls": list(calls)}, basis
+        )
         answers = sequence(blocks[0].get("calls"), "the calls") if blocks else []
         if len(answers) != len(calls):
             raise RpcMalformed("the node simulated another number of calls than it was given")
         return [document(answer, "a simulated call") for answer in answers]
 
-    async def _validated(
+    async def _simulate_validated(
         self, block: Mapping[str, object], basis: Basis
     ) -> list[Mapping[str, Json]]:
         """
@@ -84,11 +86,11 @@ class LandingRun:
             self._unvalidated_left -= 1
         else:
             try:
-                return await self.chain.simulate_v1(_payload(block, validation=True), basis)
+                return await self.chain.simulate_v1(_build_payload(block, validation=True), basis)
             except RpcRefused as error:
                 is_refused = not lacks_funds(error)
         try:
-            found = await self.chain.simulate_v1(_payload(block, validation=False), basis)
+            found = await self.chain.simulate_v1(_build_payload(block, validation=False), basis)
         except RpcRefused as error:
             if not lacks_funds(error):
                 raise  # it is not about the validation
@@ -96,7 +98,7 @@ class LandingRun:
             self._unvalidated_left = UNVALIDATED_RUNS if is_refused else self._unvalidated_left
             return found
         funded = {**block, "stateOverrides": {self.sender: {"balance": hex(WAD * WAD)}}}
-        return await self.chain.simulate_v1(_payload(funded, validation=False), basis)
+        return await self.chain.simulate_v1(_build_payload(funded, validation=False), basis)
 
 
 def describe_failure(answer: Answer) -> str:
@@ -110,5 +112,5 @@ def describe_failure(answer: Answer) -> str:
     return sanitised(said) if said else failure_reason(b"")
 
 
-def _payload(block: Mapping[str, object], *, validation: bool) -> Mapping[str, object]:
+def _build_payload(block: Mapping[str, object], *, validation: bool) -> Mapping[str, object]:
     return {"blockStateCalls": [block], "validation": validation}

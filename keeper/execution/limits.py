@@ -124,7 +124,7 @@ def verdict(history: History, in_flight: Wei, wanted: Wei, limits: Limits) -> Ve
             detail=f"its gas may cost {ether(wanted)} ETH;"
             f" the limits allow {ether(limits.one_transaction)} for one transaction",
         )
-    return _windows(history, in_flight, wanted, limits)
+    return _check_windows(history, in_flight, wanted, limits)
 
 
 def shortfall(history: History, limits: Limits) -> Tripped | None:
@@ -139,9 +139,9 @@ def shortfall(history: History, limits: Limits) -> Tripped | None:
     )
 
 
-def _windows(history: History, in_flight: Wei, wanted: Wei, limits: Limits) -> Verdict:
+def _check_windows(history: History, in_flight: Wei, wanted: Wei, limits: Limits) -> Verdict:
     for breaker, seconds, name in _WINDOWS:
-        limit = _limit(breaker, limits)
+        limit = _get_window_limit(breaker, limits)
         spent = spent_within(history, breaker, seconds)
         if spent + in_flight + wanted > limit:
             return Tripped(
@@ -166,13 +166,15 @@ def has_passed(
     if seconds is None:
         return False
     asked = min(wanted, limits.one_transaction)
-    return spent_within(history, breaker, seconds) + in_flight + asked <= _limit(breaker, limits)
+    return spent_within(history, breaker, seconds) + in_flight + asked <= _get_window_limit(
+        breaker, limits
+    )
 
 
 def room_left(history: History, in_flight: Wei, limits: Limits) -> Wei:
     """Compute the highest cost of one more transaction within every spending limit."""
     left = [
-        _limit(breaker, limits) - spent_within(history, breaker, seconds) - in_flight
+        _get_window_limit(breaker, limits) - spent_within(history, breaker, seconds) - in_flight
         for breaker, seconds, _ in _WINDOWS
     ]
     return Wei(max(0, min(limits.one_transaction, *left)))
@@ -222,5 +224,5 @@ def ether(amount: int) -> str:
     return sign + digits[:-_DIGITS] + (f".{fraction}" if fraction else "")
 
 
-def _limit(breaker: Breaker, limits: Limits) -> Wei:
+def _get_window_limit(breaker: Breaker, limits: Limits) -> Wei:
     return limits.max_gas_per_hour if breaker is Breaker.GAS_PER_HOUR else limits.max_gas_per_day

@@ -66,18 +66,20 @@ def overlay_of(setup: Setup, artifact: str) -> tuple[CodeOverride, CodeOverride]
     Raises:
         EnvironmentFault: the artifact is missing or broken.
     """
-    allowed = {_entry(OPERATOR, OPERATORS_PLACE)}
-    allowed |= {_entry(lender, LENDERS_PLACE) for lender in setup.targets.lenders}
-    allowed |= {_entry(factory, FACTORIES_PLACE) for factory in setup.targets.factories}
+    allowed = {_compute_mapping_slot(OPERATOR, OPERATORS_PLACE)}
+    allowed |= {_compute_mapping_slot(lender, LENDERS_PLACE) for lender in setup.targets.lenders}
+    allowed |= {
+        _compute_mapping_slot(factory, FACTORIES_PLACE) for factory in setup.targets.factories
+    }
     storage = {
-        _number(OWNER_PLACE): _word(OWNER),
-        _number(RECEIVER_PLACE): _word(OWNER),
-        _number(LIMITS_PLACE): _number(setup.builder_share_bps),
-        **dict.fromkeys(sorted(allowed), _number(1)),
+        _encode_number(OWNER_PLACE): _encode_address_word(OWNER),
+        _encode_number(RECEIVER_PLACE): _encode_address_word(OWNER),
+        _encode_number(LIMITS_PLACE): _encode_number(setup.builder_share_bps),
+        **dict.fromkeys(sorted(allowed), _encode_number(1)),
     }
     executor = CodeOverride(
         address=EXECUTOR,
-        code=_runtime_code(artifact, setup.wrapped),
+        code=_load_runtime_code(artifact, setup.wrapped),
         storage=tuple(storage.items()),
     )
     return executor, CodeOverride(address=OPERATOR, code=b"", balance=BALANCE)
@@ -111,13 +113,13 @@ class OverlaidChain:
         fees: Mapping[str, object] | None = None,
     ) -> bytes:
         """Read one call on the overlay. A revert raises ``RpcRefused`` with its data."""
-        return await self._chain.call(call, self._on(basis), sender=sender, fees=fees)
+        return await self._chain.call(call, self._add_overlay(basis), sender=sender, fees=fees)
 
     async def estimate_gas(self, transaction: Mapping[str, object], basis: Basis) -> Gas:
         """Return the gas that a transaction needs on the overlay."""
-        return await self._chain.estimate_gas(transaction, self._on(basis))
+        return await self._chain.estimate_gas(transaction, self._add_overlay(basis))
 
-    def _on(self, basis: Basis) -> Basis:
+    def _add_overlay(self, basis: Basis) -> Basis:
         return replace(basis, overlay=(*basis.overlay, *self.overlay))
 
 
@@ -135,7 +137,7 @@ class MadeUpSimulator:
     clock: Callable[[], float] = time.monotonic
     _artifact: str = ""
     _retry_at: float = 0.0
-    _is_told: bool = False
+    _is_logged: bool = False
     _unsimulated: Unsimulated = field(default_factory=Unsimulated)
 
     def batch(self, plans: Sequence[Plan], *, net_profit: Wei, gas_limit: Gas) -> Batch:
@@ -149,11 +151,11 @@ class MadeUpSimulator:
             RpcUnavailable: the node did not answer.
             SnapshotReorged: the block is no longer canonical.
         """
-        if batches and await self._is_made(head):
+        if batches and await self._ensure_overlay(head):
             return await self.inner.simulated(batches, head)
         return await self._unsimulated.simulated(batches, head)
 
-    async def _is_made(self, head: Head) -> bool:
+    async def _ensure_overlay(self, head: Head) -> bool:
         """Set the overlay, and return whether the node runs the executor there."""
         if self.clock() < self._retry_at:
             return False
@@ -164,24 +166,24 @@ class MadeUpSimulator:
                 return True
             for artifact in (ARTIFACT, ARTIFACT_STORAGE):
                 self.chain.overlay = overlay_of(setup, artifact)
-                if await self._runs(head):
+                if await self._is_running(head):
                     self._artifact = artifact
                     return True
             reason = "the node overlooks state overrides, or does not run the executor's code"
         except (RpcRefused, RpcMalformed, ConfigError) as error:
             reason = str(error)
         self._retry_at = self.clock() + RETRY_SECONDS
-        if not self._is_told:
+        if not self._is_logged:
             log.warning(
                 'simulation_left_out block=%d instead="%s" reason="%s"',
                 head.number,
                 INSTEAD,
                 reason,
             )
-            self._is_told = True
+            self._is_logged = True
         return False
 
-    async def _runs(self, head: Head) -> bool:
+    async def _is_running(self, head: Head) -> bool:
         """Return whether the executor itself rejects an empty call, which proves code and roles."""
         nothing = calldata(LIQUIDATE_SIGNATURE, [], _FOR_EVER, 0)
         call = Call(target=EXECUTOR, data=nothing)
@@ -192,7 +194,7 @@ class MadeUpSimulator:
         return False
 
 
-def _runtime_code(artifact: str, wrapped: Address) -> bytes:
+def _load_runtime_code(artifact: str, wrapped: Address) -> bytes:
     """Load a build's runtime code with its only immutable, the wrapped coin, filled in."""
     try:
         built = json.loads((ABI_FOLDER / f"{artifact}.json").read_text(encoding="utf-8"))
@@ -201,18 +203,18 @@ def _runtime_code(artifact: str, wrapped: Address) -> bytes:
     except (OSError, ValueError, KeyError, TypeError):
         raise EnvironmentFault(f"the artifact of {artifact} is missing or broken") from None
     for start in places:
-        code[start : start + WORD] = _word(wrapped)
+        code[start : start + WORD] = _encode_address_word(wrapped)
     return bytes(code)
 
 
-def _entry(key: Address, place: int) -> bytes:
+def _compute_mapping_slot(key: Address, place: int) -> bytes:
     """Compute the storage slot of an address in the mapping at ``place``."""
-    return keccak(_word(key) + _number(place))
+    return keccak(_encode_address_word(key) + _encode_number(place))
 
 
-def _word(address: Address) -> bytes:
+def _encode_address_word(address: Address) -> bytes:
     return bytes.fromhex(address[2:]).rjust(WORD, b"\0")
 
 
-def _number(value: int) -> bytes:
+def _encode_number(value: int) -> bytes:
     return value.to_bytes(WORD)

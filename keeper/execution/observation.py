@@ -103,7 +103,7 @@ class Observer:
             ChainError: the chain could not be read.
             JournalError: the journal could not be read.
         """
-        included = _included(book)
+        included = _list_included(book)
         deep = {
             one.nonce
             for one, inclusion in included
@@ -113,8 +113,8 @@ class Observer:
         through = await self.finality.through(head, waiting=bool(deep), is_suspicious=not is_linear)
         gone, unread = list[MinedPair](), frozenset[int]()
         if not is_linear:
-            finals = await self._final_and_gone(through, last, head)
-            others, unread = await self._included_and_gone(included, head)
+            finals = await self._find_reverted_final(through, last, head)
+            others, unread = await self._find_reverted_included(included, head)
             gone = [*finals, *others]
         settled = deep - unread - {one.nonce for one, _ in gone}
         final = [
@@ -126,7 +126,8 @@ class Observer:
         bound = [one for one in book.values() if one.state is NonceState.BOUND]
         consumed = [one for one in (*bound, *(pair[0] for pair in gone)) if one.nonce < count]
         reads = (
-            self._consumed(one, head, unread_since.get(one.nonce, head.number)) for one in consumed
+            self._read_consumed(one, head, unread_since.get(one.nonce, head.number))
+            for one in consumed
         )
         found = await asyncio.gather(*reads)
         pairs = sorted(zip(consumed, found, strict=True), key=lambda pair: pair[0].nonce)
@@ -146,15 +147,15 @@ class Observer:
             return False
         if head.parent_hash == last.hash:
             return True
-        return (await self._block(last.number, head)).hash == last.hash
+        return (await self._fetch_block(last.number, head)).hash == last.hash
 
-    async def _consumed(
+    async def _read_consumed(
         self, submission: Submission, head: Head, since: int
     ) -> Mined | Unread | None:
         """Read the outcome of a consumed nonce, containing its read errors."""
         try:
             async with asyncio.timeout(RECEIPT_SECONDS):
-                return await self._canonical(submission, head)
+                return await self._find_settlement(submission, head)
         except TimeoutError:
             reason = f"no answer within {RECEIPT_SECONDS:g} s"
         except ChainError as error:
@@ -162,21 +163,21 @@ class Observer:
         log.warning(
             "receipt_unread nonce=%d block=%d reason=%s", submission.nonce, head.number, reason
         )
-        return await self._without_receipt(submission, head, since, reason)
+        return await self._derive_without_receipt(submission, head, since, reason)
 
-    async def _canonical(self, submission: Submission, head: Head) -> Mined | Unread | None:
+    async def _find_settlement(self, submission: Submission, head: Head) -> Mined | Unread | None:
         """Return the settlement of the attempt that a canonical block has."""
         for attempt in reversed(submission.attempts):
             receipt = await self.chain.receipt(attempt.hash)
             if receipt is None:
                 continue
             refuse_foreign(receipt, attempt, self.sender)
-            block = await self._block(receipt.block_number, head)
+            block = await self._fetch_block(receipt.block_number, head)
             if block.hash == receipt.block_hash:  # mutation: G11 canonical-receipt
-                return await self._settled(submission, receipt, attempt, block)
+                return await self._settle_attempt(submission, receipt, attempt, block)
         return None
 
-    async def _settled(
+    async def _settle_attempt(
         self, submission: Submission, receipt: Receipt, attempt: Attempt, block: Head
     ) -> Mined | Unread:
         try:
@@ -185,10 +186,10 @@ class Observer:
             return Unread(reason=str(error), is_ours=True)
         why, batch = list[str](), submission.batch
         if not settlement.success and batch is not None and attempt.kind is not AttemptKind.CANCEL:
-            why = await self._why_reverted(batch, attempt, settlement)
+            why = await self._fetch_revert_reasons(batch, attempt, settlement)
         return Mined(settlement=settlement, timestamp=block.timestamp, why_reverted=why)
 
-    async def _why_reverted(
+    async def _fetch_revert_reasons(
         self, batch: Batch, attempt: Attempt, settlement: Settlement
     ) -> list[str]:
         try:
@@ -197,7 +198,7 @@ class Observer:
         except TimeoutError:
             return [REVERTED] * len(batch.plans)
 
-    async def _without_receipt(
+    async def _derive_without_receipt(
         self, submission: Submission, head: Head, since: int, reason: str
     ) -> Mined | Unread:
         """Derive the outcome of a nonce with an unreadable receipt from its transaction."""
@@ -208,17 +209,17 @@ class Observer:
                     if receipt is None:
                         continue
                     refuse_foreign(receipt, attempt, self.sender)
-                    block = await self._block(receipt.block_number, head)
+                    block = await self._fetch_block(receipt.block_number, head)
                     if block.hash != receipt.block_hash:
                         continue
                     if head.number - since < UNREAD_BLOCKS:
                         return Unread(reason=reason, is_ours=True)
-                    return await self._settled(submission, receipt, attempt, block)
+                    return await self._settle_attempt(submission, receipt, attempt, block)
         except (ChainError, TimeoutError) as error:
             log.info("transaction_unread nonce=%d reason=%s", submission.nonce, error)
         return Unread(reason=reason, is_ours=False)
 
-    async def _final_and_gone(
+    async def _find_reverted_final(
         self, through: int | None, last: Head | None, head: Head
     ) -> list[MinedPair]:
         """Return the nonces final in the journal and gone from the chain, newest block first.
@@ -234,12 +235,12 @@ class Observer:
         for submission, inclusion in sorted(mined, key=lambda pair: -pair[1].block_number):
             if inclusion.block_number > head.number:
                 continue  # the chain is shorter: it may lag, and says nothing yet
-            if (await self._block(inclusion.block_number, head)).hash == inclusion.block_hash:
+            if (await self._fetch_block(inclusion.block_number, head)).hash == inclusion.block_hash:
                 break
             gone.append((submission, inclusion))
         return sorted(gone, key=lambda pair: pair[0].nonce)
 
-    async def _included_and_gone(
+    async def _find_reverted_included(
         self, included: Sequence[MinedPair], head: Head
     ) -> tuple[list[MinedPair], frozenset[int]]:
         """Return the included nonces that a reorg reverted, and the ones that cannot be read."""
@@ -250,7 +251,7 @@ class Observer:
             try:
                 if number not in blocks:
                     canonical = number <= head.number
-                    blocks[number] = await self._block(number, head) if canonical else None
+                    blocks[number] = await self._fetch_block(number, head) if canonical else None
             except ChainError as error:
                 log.warning("block_unread number=%d reason=%s", number, error)
                 unread.add(submission.nonce)
@@ -260,12 +261,12 @@ class Observer:
                 gone.append((submission, inclusion))
         return gone, frozenset(unread)
 
-    async def _block(self, number: int, head: Head) -> Head:
+    async def _fetch_block(self, number: int, head: Head) -> Head:
         """Return the canonical block of a height, or ``head`` itself."""
         return head if number == head.number else await canonical_head(self.chain, number)
 
 
-def _included(book: Mapping[int, Submission]) -> list[MinedPair]:
+def _list_included(book: Mapping[int, Submission]) -> list[MinedPair]:
     return [
         (one, one.inclusion)
         for _, one in sorted(book.items())

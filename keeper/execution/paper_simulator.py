@@ -30,10 +30,10 @@ class PaperSimulator:
         answers = await self.simulator.simulated(batches, head)
         if not self.has_sold_before(head):
             return answers
-        return [_capped(*pair) for pair in zip(batches, answers, strict=True)]
+        return [_cap_answer(*pair) for pair in zip(batches, answers, strict=True)]
 
 
-def _capped(batch: Batch, answer: SimulatedBatch) -> SimulatedBatch:
+def _cap_answer(batch: Batch, answer: SimulatedBatch) -> SimulatedBatch:
     if not answer.plans:
         return answer
     pairs = zip(answer.plans, batch.plans, strict=True)

@@ -88,13 +88,13 @@ class Purse:
         answers = await self.chain.aggregate(calls, Basis(block_hash=head.hash))
         size = language.FUNDS_CALLS
         return {
-            token: self._limited(
+            token: self._apply_limits(
                 language.funds_of(answers[at * size : (at + 1) * size]), token, decimals
             )
             for at, (token, decimals) in enumerate(tokens.items())
         }
 
-    def _limited(self, funds: Funds, token: Address, decimals: int | None) -> Funds:
+    def _apply_limits(self, funds: Funds, token: Address, decimals: int | None) -> Funds:
         """Limit the funds by the settings. The vault itself counts a day's limit."""
         limit = self.limit_of(token)
         if limit is None or decimals is None:

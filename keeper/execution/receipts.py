@@ -70,7 +70,7 @@ async def settle(chain: object, receipt: Receipt, attempt: Attempt, block: Head)
     gas_used, gas_price = receipt.gas_used, receipt.gas_price
     success = receipt.success
     if success is None:
-        success = _success(attempt, logs, gas_used)
+        success = _derive_success(attempt, logs, gas_used)
     if gas_price is None:
         gas_price = effective_gas_price(attempt.fees, block.base_fee)
     if gas_used is None:
@@ -86,7 +86,7 @@ async def settle(chain: object, receipt: Receipt, attempt: Attempt, block: Head)
     )
 
 
-def _success(attempt: Attempt, logs: Sequence[Log] | None, gas_used: Gas | None) -> bool:
+def _derive_success(attempt: Attempt, logs: Sequence[Log] | None, gas_used: Gas | None) -> bool:
     """Derive whether a transaction succeeded if its receipt does not state it.
 
     An empty transfer to oneself succeeds. A call of our contracts logs something or fails. For any

@@ -51,12 +51,12 @@ class PendingRun:
             ChainError: the node did not simulate.
         """
         try:
-            return await self._sequence(bound, head)
+            return await self._simulate_sequence(bound, head)
         except ChainError as error:
             log.info("simulation_alone block=%d reason=%s", head.number, error)
-        return await self._alone(bound, head)
+        return await self._simulate_alone(bound, head)
 
-    async def _sequence(
+    async def _simulate_sequence(
         self, bound: Sequence[Submission], head: Head
     ) -> Mapping[int, SimulatedBatch]:
         gas = Gas(sum(submission.newest.gas_limit for submission in bound))
@@ -68,7 +68,7 @@ class PendingRun:
             seconds_left=min(deadlines, default=None),
         )
         found = {
-            submission.nonce: self._read(answer, submission.batch)
+            submission.nonce: self._decode_answer(answer, submission.batch)
             for submission, answer in zip(bound, answers, strict=True)
             if submission.batch is not None
         }
@@ -78,7 +78,7 @@ class PendingRun:
             raise RpcRefused("the node ran transactions with less gas than they have")
         return found
 
-    def _read(self, answer: Answer, batch: Batch) -> SimulatedBatch:
+    def _decode_answer(self, answer: Answer, batch: Batch) -> SimulatedBatch:
         if batch.executor != self.vault:
             return simulated_batch(answer, batch)
         gas = Gas(quantity(answer.get("gasUsed"), "the simulated gas"))
@@ -87,7 +87,9 @@ class PendingRun:
         done = SimulatedPlan(profit=TokenUnits(0))
         return SimulatedBatch(plans=tuple(done for _ in batch.plans), gas_used=gas)
 
-    async def _alone(self, bound: Sequence[Submission], head: Head) -> Mapping[int, SimulatedBatch]:
+    async def _simulate_alone(
+        self, bound: Sequence[Submission], head: Head
+    ) -> Mapping[int, SimulatedBatch]:
         pairs = [(one.nonce, one.batch) for one in bound if one.batch is not None]
         runs = (self.alone[batch.executor].simulated([batch], head) for _, batch in pairs)
         answers = await asyncio.gather(*runs)

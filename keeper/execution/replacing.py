@@ -32,7 +32,7 @@ StillUnhealthy = Callable[[MarketKey, Address], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Round:
+class _ReplacementRound:
     """One pass over the bound nonces, lowest first.
 
     ``earning`` has the plans still expected to work, for every nonce that acts.
@@ -109,7 +109,7 @@ class Replacer:
         if water is None or all(nonce in book for nonce in range(first, water + 1)):
             return
         missing = await journal.unbound(first, water)  # mutation: F20 nonce-hole
-        market = await self._market(head) if missing else None
+        market = await self._fetch_market(head) if missing else None
         if market is None:
             return
         fees = market_fees(market, self.fees.policy)
@@ -138,22 +138,22 @@ class Replacer:
         only be cancelled.
         """
         due = {one.nonce for one in bound if self._is_due(one, head)} - left_alone
-        earning = self._still_earning(bound, head, still_unhealthy)
-        now = _Round(
+        earning = self._list_earning_plans(bound, head, still_unhealthy)
+        now = _ReplacementRound(
             head=head,
             bound=bound,
             due=frozenset(due),
             earning=earning,
-            market=await self._market(head) if due or not all(earning.values()) else None,
+            market=await self._fetch_market(head) if due or not all(earning.values()) else None,
             queue=[stake(one, earning.get(one.nonce, ())) for one in bound],
         )
-        now = await self._rehearsed(now, due)
+        now = await self._simulate_round(now, due)
         for at, one in enumerate(bound):
-            kind = self._wanted(now, at)
+            kind = self._choose_kind(now, at)
             if kind is None:
                 continue
             try:
-                made = await self._replaced(now, at, kind)
+                made = await self._replace(now, at, kind)
             except NotBroadcast as error:  # its present attempt is still the best offer
                 log.warning("not_replaced nonce=%d reason=%s", one.nonce, error)
                 continue
@@ -172,13 +172,13 @@ class Replacer:
 
         A cancellation ordered by an operator may cost up to the policy's hard cap.
         """
-        market = await self._market(head)
+        market = await self._fetch_market(head)
         if market is not None and tip is not None:
             market = replace(market, priority_fee=Wei(max(tip, market.priority_fee)))
         bound = self.tracker.bound()
         at = next(place for place, one in enumerate(bound) if one.nonce == nonce)
         earning = {one.nonce: one.batch.plans for one in bound if one.batch is not None}
-        now = _Round(
+        now = _ReplacementRound(
             head=head,
             bound=bound,
             due=frozenset(),
@@ -191,17 +191,17 @@ class Replacer:
             kind = AttemptKind.CANCEL
         # What left at this very block was simulated on it.
         if kind is AttemptKind.BUMP and bound[at].newest.block_number != head.number:
-            now = await self._rehearsed(now, {nonce})
+            now = await self._simulate_round(now, {nonce})
             if bound[at].batch is not None and not now.earning.get(nonce):
                 reason = now.why.get(nonce, "its accounts need it no more")
                 raise NotBroadcast(f"nonce {nonce} would fail in the next block: {reason}")
-        await self._replaced(now, at, kind)
+        await self._replace(now, at, kind)
 
     def _is_due(self, one: Submission, head: Head) -> bool:
         # mutation: F18 stuck
         return head.number - one.newest.block_number >= self.bump_after_blocks
 
-    def _still_earning(
+    def _list_earning_plans(
         self, bound: Sequence[Submission], head: Head, still_unhealthy: StillUnhealthy
     ) -> dict[int, Sequence[Plan]]:
         """List each acting nonce's plans before their deadline for accounts that need them."""
@@ -215,14 +215,17 @@ class Replacer:
             if one.batch is not None and one.newest.kind is not AttemptKind.CANCEL
         }
 
-    async def _rehearsed(self, now: _Round, due: Collection[int]) -> _Round:
+    async def _simulate_round(
+        self, now: _ReplacementRound, due: Collection[int]
+    ) -> _ReplacementRound:
         """Return the pass with the plans that work at the fees to be offered."""
         acting = [one for one in now.bound if now.earning.get(one.nonce)]
         # mutation: G19 simulate-again
         if self.rehearse is None or not any(one.nonce in due for one in acting):
             return now
         offered = [
-            self._offered(now, at) if one.nonce in due else one for at, one in enumerate(now.bound)
+            self._build_offer(now, at) if one.nonce in due else one
+            for at, one in enumerate(now.bound)
         ]
         found = await rehearse_bumps(self.rehearse, offered, now.earning, now.head)
         return replace(
@@ -233,15 +236,15 @@ class Replacer:
             queue=[stake(one, found.earning.get(one.nonce, ())) for one in now.bound],
         )
 
-    def _offered(self, now: _Round, at: int) -> Submission:
+    def _build_offer(self, now: _ReplacementRound, at: int) -> Submission:
         """Return a pending nonce with the fees that its bump would have."""
         one = now.bound[at]
-        cap = self._cap(now, at, cancelling=False)
+        cap = self._compute_cap(now, at, cancelling=False)
         fees = bumped(one.newest.fees, cap, self.fees.policy, now.market)
         newest = one.newest if fees is None else replace(one.newest, fees=fees)
         return replace(one, attempts=(*one.attempts[:-1], newest))
 
-    def _wanted(self, now: _Round, at: int) -> AttemptKind | None:
+    def _choose_kind(self, now: _ReplacementRound, at: int) -> AttemptKind | None:
         """Choose the kind of a nonce's replacement. None if it is not replaced now."""
         one = now.bound[at]
         earning = now.earning.get(one.nonce)
@@ -252,17 +255,17 @@ class Replacer:
         if one.newest.kind is AttemptKind.CANCEL:
             return AttemptKind.CANCEL
         if one.batch is not None and now.market is not None and has_waiting(now.queue, at):
-            own = self._own_cap(now, at)
+            own = self._compute_own_cap(now, at)
             spent = bumped(one.newest.fees, own, self.fees.policy, now.market) is None
             if own <= now.market.base_fee or spent:
                 return AttemptKind.CANCEL
         return AttemptKind.BUMP
 
-    async def _replaced(self, now: _Round, at: int, kind: AttemptKind) -> Submission:
+    async def _replace(self, now: _ReplacementRound, at: int, kind: AttemptKind) -> Submission:
         """Sign and record a replacement with higher fees. At the cap nothing changes."""
         one = now.bound[at]
         newest, cancelling = one.newest, kind is AttemptKind.CANCEL
-        cap = self._cap(now, at, cancelling=cancelling)
+        cap = self._compute_cap(now, at, cancelling=cancelling)
         fees = bumped(newest.fees, cap, self.fees.policy, now.market)
         if fees is None:
             level = logging.DEBUG if one.nonce in self._capped else logging.WARNING
@@ -273,7 +276,7 @@ class Replacer:
                 one.nonce,
                 cap,
                 now.head.number,
-                self._why_capped(now, at, cap, cancelling=cancelling),
+                self._explain_cap(now, at, cap, cancelling=cancelling),
             )
             return one
         self._capped.discard(one.nonce)
@@ -292,7 +295,7 @@ class Replacer:
         self.tracker.book[one.nonce] = made
         return made
 
-    def _cap(self, now: _Round, at: int, *, cancelling: bool) -> Wei:
+    def _compute_cap(self, now: _ReplacementRound, at: int, *, cancelling: bool) -> Wei:
         policy, one, market = self.fees.policy, now.bound[at], now.market
         if cancelling:
             if now.by_hand or one.batch is None:
@@ -304,9 +307,9 @@ class Replacer:
         if one.batch is None:
             return most
         # What is mined nets the minimum by itself: others pay for a cancellation only.
-        return Wei(min(most, self._own_cap(now, at), shared_cap(now.queue, at)))
+        return Wei(min(most, self._compute_own_cap(now, at), shared_cap(now.queue, at)))
 
-    def _own_cap(self, now: _Round, at: int) -> Wei:
+    def _compute_own_cap(self, now: _ReplacementRound, at: int) -> Wei:
         """Compute the most that a nonce's own profit can pay at its simulated gas."""
         one = now.bound[at]
         if one.batch is None:
@@ -316,14 +319,18 @@ class Replacer:
         used = max(planned, now.used.get(one.nonce, 0))
         return Wei(cap * planned // used) if used else cap
 
-    def _why_capped(self, now: _Round, at: int, cap: Wei, *, cancelling: bool) -> str:
+    def _explain_cap(self, now: _ReplacementRound, at: int, cap: Wei, *, cancelling: bool) -> str:
         """Explain why a nonce's fee cannot rise."""
         wanted = f"its fee of {now.bound[at].newest.fees.max_fee} wei can rise to {cap} at most"
-        if not cancelling and now.bound[at].batch is not None and self._own_cap(now, at) <= cap:
+        if (
+            not cancelling
+            and now.bound[at].batch is not None
+            and self._compute_own_cap(now, at) <= cap
+        ):
             return f"{wanted}: the profit does not cover more"
         return f"{wanted}: the policy, the market or the node allows no more"
 
-    async def _market(self, head: Head) -> FeeMarket | None:
+    async def _fetch_market(self, head: Head) -> FeeMarket | None:
         try:
             return await self.fees.market(head)
         except ChainError as error:

@@ -35,7 +35,9 @@ def base_fee_reserved(head: Head) -> Wei:
 
 def batch_cost(batch: Batch, fees: Fees, base_fee: Wei) -> Wei:
     """Compute the possible cost of a batch at a base fee."""
-    return Wei(_gas(batch, batch.gas_limit) * _price(fees, base_fee) + batch.data_fee)
+    return Wei(
+        _compute_gas(batch, batch.gas_limit) * _compute_price(fees, base_fee) + batch.data_fee
+    )
 
 
 def in_flight_cost(bound: Sequence[Submission], base_fee: Wei) -> Wei:
@@ -43,7 +45,7 @@ def in_flight_cost(bound: Sequence[Submission], base_fee: Wei) -> Wei:
 
     Of a nonce's attempts only one is mined. Released attempts are held by no node and do not count.
     """
-    return Wei(sum(_dearest(submission, base_fee) for submission in bound))
+    return Wei(sum(_compute_highest_cost(submission, base_fee) for submission in bound))
 
 
 def priced_parts(
@@ -84,7 +86,7 @@ def least_cost(batch: Batch, fees: Fees, base_fee: Wei, parts: Parts) -> Wei:
     return batch_cost(*(first[0] if first else (batch, fees)), base_fee)
 
 
-def _dearest(submission: Submission, base_fee: Wei) -> int:
+def _compute_highest_cost(submission: Submission, base_fee: Wei) -> int:
     batch = submission.batch
     costs = [0]
     for attempt in submission.attempts:
@@ -92,14 +94,14 @@ def _dearest(submission: Submission, base_fee: Wei) -> int:
             continue
         gas, data_fee = attempt.gas_limit, 0
         if batch is not None and attempt.kind is not AttemptKind.CANCEL:
-            gas, data_fee = _gas(batch, attempt.gas_limit), batch.data_fee
-        costs.append(gas * _price(attempt.fees, base_fee) + data_fee)
+            gas, data_fee = _compute_gas(batch, attempt.gas_limit), batch.data_fee
+        costs.append(gas * _compute_price(attempt.fees, base_fee) + data_fee)
     return max(costs)
 
 
-def _gas(batch: Batch, limit: Gas) -> Gas:
+def _compute_gas(batch: Batch, limit: Gas) -> Gas:
     return Gas(min(limit, gas_at_most(sum(plan.gas for plan in batch.plans))))
 
 
-def _price(fees: Fees, base_fee: Wei) -> int:
+def _compute_price(fees: Fees, base_fee: Wei) -> int:
     return min(fees.max_fee, base_fee + fees.priority_fee)

@@ -46,13 +46,13 @@ def plan_outcomes(batch: Batch, logs: Sequence[Log]) -> tuple[PlanOutcome, ...]:
     if any(plan.is_clearance for plan in batch.plans):
         return tuple(clear_outcome(plan, logs, batch.executor) for plan in batch.plans)
     reports = {one.index: one for one in decode_logs(logs, batch.executor)}
-    return tuple(_outcome(plan, reports.get(index)) for index, plan in enumerate(batch.plans))
+    return tuple(_build_outcome(plan, reports.get(index)) for index, plan in enumerate(batch.plans))
 
 
 def failed_outcomes(batch: Batch, why: Sequence[str]) -> tuple[PlanOutcome, ...]:
     """Build the outcomes of plans that all failed, each with its reason."""
     return tuple(
-        _outcome(plan, StepReport(index=0, failure=reason))
+        _build_outcome(plan, StepReport(index=0, failure=reason))
         for plan, reason in zip(batch.plans, why, strict=True)
     )
 
@@ -64,13 +64,13 @@ async def why_reverted(
 
     A receipt does not state it, so the call is run again on the state after its block.
     """
-    reason = await _why_reverted(chain, batch, attempt, settlement, sender)
+    reason = await _fetch_reasons(chain, batch, attempt, settlement, sender)
     if isinstance(reason, str):
         return [reason] * len(batch.plans)
     return [f"{REVERTED}: nothing worked: {own}" for own in reason]
 
 
-async def _why_reverted(
+async def _fetch_reasons(
     chain: Chain, batch: Batch, attempt: Attempt, settlement: Settlement, sender: Address
 ) -> str | list[str]:
     """Return the reason of the whole transaction, or each step's own."""
@@ -86,7 +86,7 @@ async def _why_reverted(
         return f"{REVERTED}: {failure_reason(error.data)}" if error.data else REVERTED
     except ChainError:
         return REVERTED
-    if await _others_traded(chain, batch, settlement.receipt):
+    if await _has_other_trades(chain, batch, settlement.receipt):
         return f"{REVERTED}: {MOVED_MEANWHILE}"
     return f"{REVERTED}: it would have worked after the others of its block"
 
@@ -124,7 +124,7 @@ async def with_touches(
     return tuple(noted(outcome) for outcome in outcomes)
 
 
-async def _others_traded(chain: Chain, batch: Batch, receipt: Receipt) -> bool:
+async def _has_other_trades(chain: Chain, batch: Batch, receipt: Receipt) -> bool:
     """Return whether another transaction of the block logged at the batch's pools."""
     pools = {pool for plan in batch.plans for pool in plan.route.pools}
     if not pools:
@@ -136,7 +136,7 @@ async def _others_traded(chain: Chain, batch: Batch, receipt: Receipt) -> bool:
     return any(log.transaction_hash != receipt.transaction_hash for log in logs)
 
 
-def _outcome(plan: Plan, report: StepReport | None) -> PlanOutcome:
+def _build_outcome(plan: Plan, report: StepReport | None) -> PlanOutcome:
     profit = TokenUnits(0) if report is None else report.profit
     worth = profit * plan.gross_profit_wei // plan.gross_profit if plan.gross_profit > 0 else 0
     return PlanOutcome(

@@ -23,7 +23,7 @@ def failure_reason(revert_data: bytes) -> str:
     vault's own errors (several steps are listed in order) and the ones of Aave 3.4 and later. For
     any other error it shows the selector.
     """
-    return _shortened(_reason(revert_data[: 1 << 16], _NESTING))
+    return _truncate_reason(_format_reason(revert_data[: 1 << 16], _NESTING))
 
 
 def step_reasons(revert_data: bytes) -> list[str]:
@@ -37,10 +37,10 @@ def step_reasons(revert_data: bytes) -> list[str]:
     return [failure_reason(reason) for reason in reasons]
 
 
-def _reason(data: bytes, depth: int) -> str:
+def _format_reason(data: bytes, depth: int) -> str:
     if len(data) < SELECTOR:
         return f"reverted with 0x{data.hex()}" if data else NO_REASON
-    name, types = _known().get(data[:SELECTOR], ("", ()))
+    name, types = _load_errors().get(data[:SELECTOR], ("", ()))
     if not name:
         return f"unknown error 0x{data[:SELECTOR].hex()}"
     try:
@@ -50,17 +50,19 @@ def _reason(data: bytes, depth: int) -> str:
     if name == "Error":
         return str(values[0]) or NO_REASON
     if name == "NothingWorked" and depth:
-        return "nothing worked: " + "; ".join(_reason(inner, depth - 1) for inner in values[0])
-    return f"{name}({', '.join(_shown(value) for value in values)})"
+        return "nothing worked: " + "; ".join(
+            _format_reason(inner, depth - 1) for inner in values[0]
+        )
+    return f"{name}({', '.join(_format_value(value) for value in values)})"
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, bytes):
         return f"0x{value[:_SHOWN_BYTES].hex()}"
     return str(value)
 
 
-def _shortened(reason: str) -> str:
+def _truncate_reason(reason: str) -> str:
     printable = "".join(
         letter if letter.isprintable() else "?" for letter in reason[: MAX_REASON + 1]
     )
@@ -69,7 +71,7 @@ def _shortened(reason: str) -> str:
 
 
 @functools.cache
-def _known() -> Mapping[bytes, tuple[str, tuple[str, ...]]]:
+def _load_errors() -> Mapping[bytes, tuple[str, tuple[str, ...]]]:
     known: dict[bytes, tuple[str, tuple[str, ...]]] = {
         selector("Error(string)"): ("Error", ("string",)),
         selector("Panic(uint256)"): ("Panic", ("uint256",)),
@@ -77,10 +79,10 @@ def _known() -> Mapping[bytes, tuple[str, tuple[str, ...]]]:
     for abi in _ABIS:
         for entry in load_abi(abi):
             if entry["type"] == "error":
-                types = _types(entry["inputs"])
+                types = _list_types(entry["inputs"])
                 known[selector(f"{entry['name']}({','.join(types)})")] = (entry["name"], types)
     return known
 
 
-def _types(inputs: list[dict[str, Any]]) -> tuple[str, ...]:
+def _list_types(inputs: list[dict[str, Any]]) -> tuple[str, ...]:
     return tuple(str(item["type"]) for item in inputs)

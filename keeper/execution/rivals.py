@@ -35,23 +35,23 @@ class Rivals:
     bound: Callable[[], Sequence[Submission]]
     fetch: Callable[[], Awaitable[Sequence[PendingTransaction] | None]]
     bump: Callable[[int, Wei], Awaitable[object]]
-    _left: set[tuple[int, Wei]] = field(default_factory=set)
+    _conceded: set[tuple[int, Wei]] = field(default_factory=set)
 
     async def look(self) -> None:
         """Check once, without a request if no pending nonce acts. Errors wait for the next pass."""
-        if not any(_acts(submission) for submission in self.bound()):
-            self._left.clear()
+        if not any(_is_acting(submission) for submission in self.bound()):
+            self._conceded.clear()
             return
         try:
             seen = await self.fetch()
             for submission in self.bound() if seen else ():
-                await self._answer(submission, seen or ())
+                await self._raise_bid(submission, seen or ())
         except KeeperError as error:
             log.info("rivals_unseen reason=%s", error)
 
-    async def _answer(self, contested: Submission, seen: Sequence[PendingTransaction]) -> None:
-        tip = self._highest(contested, seen) if _acts(contested) else None
-        if tip is None or (contested.nonce, tip) in self._left:
+    async def _raise_bid(self, contested: Submission, seen: Sequence[PendingTransaction]) -> None:
+        tip = self._find_highest_tip(contested, seen) if _is_acting(contested) else None
+        if tip is None or (contested.nonce, tip) in self._conceded:
             return
         wanted = Wei(mul_div_ceil(tip, *OUTBID))
         queue = [one for one in self.bound() if one.nonce <= contested.nonce]
@@ -60,22 +60,24 @@ class Rivals:
             return
         cost, most = raising_cost(queue, wanted), affordable_cost(contested, self.share_bps)
         if cost > most:
-            self._leave(contested, tip, f"it would cost {cost} wei, {most} at most")
+            self._accept_loss(contested, tip, f"it would cost {cost} wei, {most} at most")
             return
         log.warning("rival_outbid nonce=%d tip=%d bid=%d", contested.nonce, tip, wanted)
         for submission in lower:
             await self.bump(submission.nonce, wanted)
             raised = {one.nonce: one.newest.fees.priority_fee for one in self.bound()}
             if raised.get(submission.nonce, wanted) <= tip:
-                self._leave(contested, tip, f"nonce {submission.nonce} is at its cap")
+                self._accept_loss(contested, tip, f"nonce {submission.nonce} is at its cap")
                 return
 
-    def _leave(self, contested: Submission, tip: Wei, why: str) -> None:
+    def _accept_loss(self, contested: Submission, tip: Wei, why: str) -> None:
         """Let a rival win, logged once."""
-        self._left.add((contested.nonce, tip))
+        self._conceded.add((contested.nonce, tip))
         log.warning("rival_not_outbid nonce=%d tip=%d reason=%s", contested.nonce, tip, why)
 
-    def _highest(self, submission: Submission, seen: Sequence[PendingTransaction]) -> Wei | None:
+    def _find_highest_tip(
+        self, submission: Submission, seen: Sequence[PendingTransaction]
+    ) -> Wei | None:
         """Return the highest tip of a rival. None if no other party names an account of ours."""
         accounts = [bytes.fromhex(account[2:]) for _, account in submission.accounts]
         tips = [
@@ -91,7 +93,7 @@ def raising_cost(queue: Sequence[Submission], tip: Wei) -> Wei:
     """Compute the cost of raising all of these to a tip, above their first offers."""
     return Wei(
         sum(
-            max(0, tip - submission.attempts[0].fees.priority_fee) * _gas(submission)
+            max(0, tip - submission.attempts[0].fees.priority_fee) * _get_gas(submission)
             for submission in queue
         )
     )
@@ -104,11 +106,11 @@ def affordable_cost(contested: Submission, share_bps: Bps) -> Wei:
     return Wei(mul_div_floor(net, share_bps, BPS))
 
 
-def _acts(submission: Submission) -> bool:
+def _is_acting(submission: Submission) -> bool:
     return submission.newest.kind is not AttemptKind.CANCEL and bool(submission.accounts)
 
 
-def _gas(submission: Submission) -> int:
-    if submission.batch is None or not _acts(submission):
+def _get_gas(submission: Submission) -> int:
+    if submission.batch is None or not _is_acting(submission):
         return submission.newest.gas_limit
     return sum(plan.gas for plan in submission.batch.plans)

@@ -70,7 +70,7 @@ class SecondLook:
             log.info("no_second_look nonce=%d reason=%s", submission.nonce, error or "no answer")
             return outcomes
         return tuple(
-            _judged(one, _failures_at(place, drawn), is_suspect=place in suspects)
+            _mark_outcome(one, _list_failures_at(place, drawn), is_suspect=place in suspects)
             for place, one in enumerate(outcomes)
         )
 
@@ -84,7 +84,7 @@ class SecondLook:
                 suspects.add(place)
             elif _is_moved(outcome):
                 moved.add(place)
-        further = _further_rounds(outcomes)
+        further = _find_further_rounds(outcomes)
         suspects, moved = suspects - further, moved - further
         if not moved or not isinstance(self.chain, ReadsBlockLogs):
             return suspects
@@ -108,7 +108,7 @@ class SecondLook:
         return [answer for answers in drawn for answer in answers]
 
 
-def _further_rounds(outcomes: Sequence[PlanOutcome]) -> set[int]:
+def _find_further_rounds(outcomes: Sequence[PlanOutcome]) -> set[int]:
     """Find the plans of accounts that an earlier plan of the transaction liquidated.
 
     Their first round would be the one shown by the state after their block.
@@ -125,19 +125,19 @@ def _further_rounds(outcomes: Sequence[PlanOutcome]) -> set[int]:
 
 def _mark_further_rounds(outcomes: tuple[PlanOutcome, ...]) -> tuple[PlanOutcome, ...]:
     """Return the outcomes with ``BEHIND`` added to defects of accounts that were liquidated."""
-    further = _further_rounds(outcomes)
+    further = _find_further_rounds(outcomes)
     return tuple(
         replace(one, failure=one.failure + BEHIND) if place in further and _is_defect(one) else one
         for place, one in enumerate(outcomes)
     )
 
 
-def _failures_at(place: int, drawn: Sequence[SimulatedBatch]) -> list[str]:
+def _list_failures_at(place: int, drawn: Sequence[SimulatedBatch]) -> list[str]:
     """List the failures of the plan at a place in every draw. Empty strings are successes."""
     return [one.plans[place].failure if one.plans else one.failure for one in drawn]
 
 
-def _judged(outcome: PlanOutcome, told: Sequence[str], *, is_suspect: bool) -> PlanOutcome:
+def _mark_outcome(outcome: PlanOutcome, told: Sequence[str], *, is_suspect: bool) -> PlanOutcome:
     if is_suspect and not all(told):
         return replace(outcome, failure=outcome.failure.removesuffix(UNTOUCHED) + LIED)
     if not told or not _is_defect(outcome) or is_own_refusal(outcome.failure):

@@ -121,17 +121,17 @@ class SendCaps:
             (limit for limit, signs in _SIGNS if any(sign in said for sign in signs)),
             SendLimit.PLANS,
         )
-        value = _cap_of(limit, submission, said)
+        value = _derive_cap(limit, submission, said)
         is_single = limit is SendLimit.PLANS and not value
         for key in submission.accounts if is_single else (limit,):
-            self._keep(key, value)
+            self._store_cap(key, value)
         if limit is SendLimit.KIND:
             self._halted = error.text or str(error)
         log.error("send_refused nonce=%d limit=%s cap=%d reason=%s",
                   attempt.nonce, limit, value, error)  # fmt: skip
         return limit
 
-    def _keep(self, key: SendLimit | Subject, value: int) -> None:
+    def _store_cap(self, key: SendLimit | Subject, value: int) -> None:
         """Store a cap, the lowest while one is active, for twice as long after another refusal."""
         before, now, pause = self._caps.get(key), self.clock(), FIRST_RETRY_SECONDS
         if before is not None:
@@ -189,7 +189,7 @@ class SendCaps:
         )
         if fees is None or (barred and len(batch.plans) == 1):
             return []
-        lowered = self._lowered(batch, fees, market)
+        lowered = self._lower_fees(batch, fees, market)
         if lowered is not None and not barred and self._is_small_enough(batch, head):
             return [(batch, lowered)]
         parts = self.split(batch)
@@ -216,7 +216,7 @@ class SendCaps:
             and (plans is None or len(batch.plans) <= plans)
         )
 
-    def _lowered(self, batch: Batch, fees: Fees, market: FeeMarket) -> Fees | None:
+    def _lower_fees(self, batch: Batch, fees: Fees, market: FeeMarket) -> Fees | None:
         """Lower the fees to the cap. None if they would not cover two rising blocks."""
         most = self.most_fee(batch.gas_limit)
         if most is None or fees.max_fee <= most:
@@ -232,7 +232,7 @@ class SendCaps:
         return None if cap is None or self.clock() >= cap.retry_at else cap.value
 
 
-def _cap_of(limit: SendLimit, submission: Submission, said: str) -> int:
+def _derive_cap(limit: SendLimit, submission: Submission, said: str) -> int:
     """Return the cap that a refusal names, or half of the refused quantity."""
     attempt = submission.newest
     if limit is SendLimit.GAS:
@@ -241,7 +241,7 @@ def _cap_of(limit: SendLimit, submission: Submission, said: str) -> int:
         return max(lower, default=attempt.gas_limit // 2)
     if limit is SendLimit.FEE:
         offered = attempt.gas_limit * attempt.fees.max_fee
-        named = [_wei(ether) for ether in _ETHER.findall(said)]
+        named = [_parse_ether(ether) for ether in _ETHER.findall(said)]
         lower = [number for number in named if 0 < number < offered]
         return max(lower, default=offered // 2)
     if limit is SendLimit.SIZE:
@@ -251,7 +251,7 @@ def _cap_of(limit: SendLimit, submission: Submission, said: str) -> int:
     return len(submission.accounts) // 2
 
 
-def _wei(ether: str) -> int:
+def _parse_ether(ether: str) -> int:
     """Parse decimal ether to wei, exactly, rounded down."""
     whole, _, fraction = ether.partition(".")
     digits = len(str(WAD)) - 1

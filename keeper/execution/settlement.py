@@ -35,7 +35,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Stated:
+class _ReceiptFigures:
     """Complete figures of a receipt."""
 
     success: bool
@@ -69,19 +69,19 @@ def settled(one: Submission, deals: Sequence[Deal], seen: Seen, wrapped: Address
         RpcMalformed: a log of the executor (or of the vault) has an unknown form.
     """
     mined = one.inclusion
-    stated = _completed(seen.receipt, mined)
+    stated = _fill_figures(seen.receipt, mined)
     tip = max(0, stated.gas_price - seen.base_fee) * stated.gas_used
     tips = shared([deal.gas_wei for deal in deals], tip)
     marked = [replace(deal, tip_wei=Wei(part)) for deal, part in zip(deals, tips, strict=True)]
-    differences = [] if mined is None else list(_booked_otherwise(one, stated))
+    differences = [] if mined is None else list(_list_differences(one, stated))
     if one.batch is None or not stated.success or len(marked) != len(one.batch.plans):
         return Settled(
             deals=[replace(deal, bid_wei=Wei(0)) for deal in marked], differences=differences
         )
     received, bids = Counter[Address](), dict[int, int]()
-    for index, logs in _steps(stated.logs, one.batch.executor):
-        received.update(_received(logs, one.batch, index))
-        bids[index] = _bid(logs, one.batch.executor, wrapped)
+    for index, logs in _split_steps(stated.logs, one.batch.executor):
+        received.update(_sum_received(logs, one.batch, index))
+        bids[index] = _compute_builder_bid(logs, one.batch.executor, wrapped)
     from_vault = any(plan.is_cure or plan.is_clearance for plan in one.batch.plans)
     known = wrapped is not None or from_vault
     return Settled(
@@ -94,14 +94,14 @@ def settled(one: Submission, deals: Sequence[Deal], seen: Seen, wrapped: Address
     )
 
 
-def _completed(receipt: Receipt, mined: Inclusion | None) -> _Stated:
+def _fill_figures(receipt: Receipt, mined: Inclusion | None) -> _ReceiptFigures:
     """Return a receipt's figures, completed from the journal."""
     success, gas, price = receipt.success, receipt.gas_used, receipt.gas_price
     if mined is not None:
         success = mined.success if success is None else success
         gas = mined.gas_used if gas is None else gas
         price = mined.effective_gas_price if price is None else price
-    return _Stated(
+    return _ReceiptFigures(
         success=bool(success),
         gas_used=gas or Gas(0),
         gas_price=price or Wei(0),
@@ -111,7 +111,7 @@ def _completed(receipt: Receipt, mined: Inclusion | None) -> _Stated:
     )
 
 
-def _booked_otherwise(one: Submission, receipt: _Stated) -> Iterator[str]:
+def _list_differences(one: Submission, receipt: _ReceiptFigures) -> Iterator[str]:
     """Yield the journal's deviations from a nonce's receipt."""
     mined = one.inclusion
     if mined is None:
@@ -134,7 +134,7 @@ def _booked_otherwise(one: Submission, receipt: _Stated) -> Iterator[str]:
             yield f"{mined.hash}: {what} is {ours} in the journal and {theirs} on the chain"
 
 
-def _steps(logs: Sequence[Log], executor: Address) -> Iterator[tuple[int, Sequence[Log]]]:
+def _split_steps(logs: Sequence[Log], executor: Address) -> Iterator[tuple[int, Sequence[Log]]]:
     """Yield each successful step with its logs, which end with its own."""
     span = list[Log]()
     for log in logs:
@@ -147,13 +147,13 @@ def _steps(logs: Sequence[Log], executor: Address) -> Iterator[tuple[int, Sequen
             span = []
 
 
-def _received(logs: Sequence[Log], batch: Batch, index: int) -> Mapping[Address, int]:
+def _sum_received(logs: Sequence[Log], batch: Batch, index: int) -> Mapping[Address, int]:
     """Sum a step's transfers to the receiver, the target of its last profit transfer."""
     plan = batch.plans[index]
     sent = [
         (log.address, move[1], move[2])
         for log in logs
-        if (move := _transfer(log)) is not None and move[0] == batch.executor
+        if (move := _decode_transfer(log)) is not None and move[0] == batch.executor
     ]
     if not sent or sent[-1][0] != plan.spend_token:
         return {}
@@ -165,7 +165,7 @@ def _received(logs: Sequence[Log], batch: Batch, index: int) -> Mapping[Address,
     return found
 
 
-def _transfer(log: Log) -> tuple[Address, Address, int] | None:
+def _decode_transfer(log: Log) -> tuple[Address, Address, int] | None:
     """Decode a transfer's sender, receiver and amount. None for another or malformed log."""
     if len(log.topics) != _TRANSFER_TOPICS or log.topics[0] != TRANSFER_TOPIC:
         return None
@@ -176,7 +176,7 @@ def _transfer(log: Log) -> tuple[Address, Address, int] | None:
         return None
 
 
-def _bid(logs: Sequence[Log], executor: Address, wrapped: Address | None) -> int:
+def _compute_builder_bid(logs: Sequence[Log], executor: Address, wrapped: Address | None) -> int:
     """Compute a step's payment to the builder, unwrapped less wrapped again."""
     paid = 0
     for log in logs:

@@ -149,7 +149,7 @@ class LocalSigner:
         self.address = checked_key(key, chain_id)
         self.chain_id = chain_id
         self._mandate = mandate
-        self.sign_fields = functools.partial(_signed, SecretKey(key))
+        self.sign_fields = functools.partial(_sign_fields, SecretKey(key))
 
     def __repr__(self) -> str:
         """Name the account, never the key."""
@@ -169,20 +169,20 @@ class LocalSigner:
         refusal = self._mandate.refusal(wanted, self.address) if self._mandate else ""
         if refusal:
             raise NotBroadcast(f"not signed: {refusal}")
-        fields = _fields(wanted, self.chain_id)
+        fields = _build_fields(wanted, self.chain_id)
         raw = self.sign_fields(fields)
-        _compare(raw, fields, self.address)
+        _verify_signed(raw, fields, self.address)
         return Signed(hash=TransactionHash("0x" + keccak(raw).hex()), raw=raw)
 
 
 def unsigned_payload(wanted: Unsigned, chain_id: int) -> bytes:
     """Encode the unsigned transaction, type byte included."""
-    fields = _fields(wanted, chain_id)
+    fields = _build_fields(wanted, chain_id)
     to = bytes.fromhex(str(fields["to"])[2:])
-    return _DYNAMIC_FEE + _rlp([to if name == "to" else fields[name] for name in _ORDER])
+    return _DYNAMIC_FEE + _encode_rlp([to if name == "to" else fields[name] for name in _ORDER])
 
 
-def _fields(wanted: Unsigned, chain_id: int) -> dict[str, object]:
+def _build_fields(wanted: Unsigned, chain_id: int) -> dict[str, object]:
     return {
         "type": 2,
         "chainId": chain_id,
@@ -197,42 +197,42 @@ def _fields(wanted: Unsigned, chain_id: int) -> dict[str, object]:
     }
 
 
-def _signed(key: SecretKey, fields: dict[str, object]) -> bytes:
+def _sign_fields(key: SecretKey, fields: dict[str, object]) -> bytes:
     """Encode and sign the EIP-1559 transaction.
 
     It is implemented here because sends wait for it and the library takes ten times as long.
-    ``_compare`` decodes the result with libraries, field by field.
+    ``_verify_signed`` decodes the result with libraries, field by field.
 
     Source: EIP-1559, EIP-2718. The signature follows RFC 6979 with low s, like the library's.
     """
     to = bytes.fromhex(str(fields["to"])[2:])
     unsigned = [to if name == "to" else fields[name] for name in _ORDER]
-    digest = keccak(_DYNAMIC_FEE + _rlp(unsigned))
+    digest = keccak(_DYNAMIC_FEE + _encode_rlp(unsigned))
     signature = key.sign_recoverable(digest, hasher=None)
     r, s = (int.from_bytes(signature[at : at + 32]) for at in (0, 32))
-    return _DYNAMIC_FEE + _rlp([*unsigned, signature[64], r, s])
+    return _DYNAMIC_FEE + _encode_rlp([*unsigned, signature[64], r, s])
 
 
-def _rlp(item: object) -> bytes:
+def _encode_rlp(item: object) -> bytes:
     """Encode an integer, bytes or a sequence of these by recursive length prefix."""
     if isinstance(item, int):
         item = item.to_bytes((item.bit_length() + 7) // 8)
     if not isinstance(item, bytes):
-        body = b"".join(map(_rlp, item))  # type: ignore[call-overload]
-        return _prefix(len(body), 0xC0) + body
+        body = b"".join(map(_encode_rlp, item))  # type: ignore[call-overload]
+        return _encode_prefix(len(body), 0xC0) + body
     if len(item) == 1 and item[0] < 0x80:  # noqa: PLR2004 - a small byte encodes itself
         return item
-    return _prefix(len(item), 0x80) + item
+    return _encode_prefix(len(item), 0x80) + item
 
 
-def _prefix(size: int, kind: int) -> bytes:
+def _encode_prefix(size: int, kind: int) -> bytes:
     if size <= _SHORT:
         return bytes([kind + size])
     length = size.to_bytes((size.bit_length() + 7) // 8)
     return bytes([kind + _SHORT + len(length)]) + length
 
 
-def _compare(raw: bytes, fields: dict[str, object], address: Address) -> None:
+def _verify_signed(raw: bytes, fields: dict[str, object], address: Address) -> None:
     """Decode signed bytes with independent libraries and compare them.
 
     Raises:

@@ -107,19 +107,21 @@ class ExecutorSimulator:
         if not batches:
             return []
         try:
-            return await self._sequence(batches, head)
+            return await self._simulate_sequence(batches, head)
         except ChainError as error:
             log.info("simulation_alone block=%d reason=%s", head.number, error)
-        return list(await asyncio.gather(*(self._alone(batch, head) for batch in batches)))
+        return list(await asyncio.gather(*(self._simulate_alone(batch, head) for batch in batches)))
 
-    async def _sequence(self, batches: Sequence[Batch], head: Head) -> list[SimulatedBatch]:
+    async def _simulate_sequence(
+        self, batches: Sequence[Batch], head: Head
+    ) -> list[SimulatedBatch]:
         own = {(plan.market, plan.account) for batch in batches for plan in batch.plans}
         before = [bound for bound in self._waiting() if not own.intersection(bound.accounts)]
         limits = [one.newest.gas_limit for one in before] + [one.gas_limit for one in batches]
         limit = Gas(sum(limits))
         calls = [
             *pending_calls(before, self._operator, head),
-            *(self._transaction(batch, head) for batch in batches),
+            *(self._build_transaction(batch, head) for batch in batches),
         ]
         left = min(batch.deadline for batch in batches) - head.timestamp
         answers = await self._landing.simulate(calls, head, gas=limit, seconds_left=left)
@@ -132,26 +134,26 @@ class ExecutorSimulator:
             raise RpcRefused("the node ran transactions with less gas than they have")
         return found
 
-    async def _alone(self, batch: Batch, head: Head) -> SimulatedBatch:
+    async def _simulate_alone(self, batch: Batch, head: Head) -> SimulatedBatch:
         """Simulate a batch alone, and plans that ran out of gas in further simulations.
 
         A node may run calls with less gas than the batch's limit, which suffices for all plans.
         """
-        result = await self._run_alone(batch, head)
+        result = await self._run_batch_alone(batch, head)
         starved = [place for place, plan in enumerate(result.plans) if is_starved(plan)]
         if not starved or len(starved) == len(result.plans):
             return result
         plans = [batch.plans[place] for place in starved]
         rest = self.batch(plans, net_profit=batch.net_profit, gas_limit=batch.gas_limit)
-        again = await self._alone(rest, head)
+        again = await self._simulate_alone(rest, head)
         merged = list(result.plans)
         for place, plan in zip(starved, again.plans, strict=False):  # none where the run failed
             merged[place] = plan
         return replace(result, plans=tuple(merged))
 
-    async def _run_alone(self, batch: Batch, head: Head) -> SimulatedBatch:
+    async def _run_batch_alone(self, batch: Batch, head: Head) -> SimulatedBatch:
         call = Call(target=batch.executor, data=batch.calldata)
-        transaction = self._transaction(batch, head)
+        transaction = self._build_transaction(batch, head)
         seconds = self._landing.seconds_to(batch.deadline - head.timestamp)
         basis = landing_basis(head, seconds=seconds, gas_limit=batch.gas_limit)
         found = await run_alone(self._chain, transaction, call, self._operator, basis)
@@ -160,13 +162,13 @@ class ExecutorSimulator:
         # The least gas that does not fail as a whole lets later plans starve: take their limits.
         expected = sum(max(plan.gas, plan.step_gas) for plan in batch.plans)
         try:
-            worked = _worked(found.returned, Gas(max(found.gas or 0, expected)), batch)
+            worked = _decode_success(found.returned, Gas(max(found.gas or 0, expected)), batch)
         except RpcMalformed as error:
             return SimulatedBatch(plans=(), gas_used=Gas(0), failure=str(error))
         pairs = zip(worked.plans, batch.plans, strict=True)
         return replace(worked, plans=tuple(cap_at_size(*pair) for pair in pairs))
 
-    def _transaction(self, batch: Batch, head: Head) -> dict[str, object]:
+    def _build_transaction(self, batch: Batch, head: Head) -> dict[str, object]:
         return {
             **landing_fees(batch, head),
             "from": self._operator,
@@ -195,11 +197,11 @@ def simulated_batch(answer: Answer, batch: Batch) -> SimulatedBatch:
     """Decode the result of a simulated executor transaction. RpcMalformed if it is invalid."""
     gas = Gas(quantity(answer.get("gasUsed"), "the simulated gas"))
     if quantity(answer.get("status"), "the simulated status") == 1:
-        return _worked(data(answer.get("returnData"), "the simulated result"), gas, batch)
+        return _decode_success(data(answer.get("returnData"), "the simulated result"), gas, batch)
     return SimulatedBatch(plans=(), gas_used=gas, failure=describe_failure(answer))
 
 
-def _worked(returned: bytes, gas: Gas, batch: Batch) -> SimulatedBatch:
+def _decode_success(returned: bytes, gas: Gas, batch: Batch) -> SimulatedBatch:
     plans = decode_results(returned)
     if len(plans) != len(batch.plans):
         raise RpcMalformed("the executor reported another number of plans than it was given")

@@ -113,18 +113,18 @@ class NodeSubmitter:
             await self.guard.take_up(tracker, head)
             own = [each.hash for one in tracker.book.values() for each in one.attempts]
             self.broadcast.inherited.update(own)
-            head, count = await self._explained(head)
+            head, count = await self._await_explained(head)
             await tracker.check_waiting()
-            for one in self._unconsumed(count):
+            for one in self._list_unused(count):
                 if expired(one, head) and self._may_replace(head):
                     await self.replacer.ordered(one.nonce, head, AttemptKind.CANCEL)
-            await self.broadcast.send(self._unconsumed(count), head)
+            await self.broadcast.send(self._list_unused(count), head)
             await self.guard.observe(tracker, head)
             remembered = head.number - tracker.cooling.longest_wait
             tracker.cooling.take_up(await tracker.journal.mined_since(remembered))
             self._head = head
 
-    async def _explained(self, head: Head) -> tuple[Head, int]:
+    async def _await_explained(self, head: Head) -> tuple[Head, int]:
         """Return a head at which every consumed nonce is explained, and the chain's count."""
         tracker = self.tracker
         give_up = time.monotonic() + self.explain_seconds
@@ -161,7 +161,7 @@ class NodeSubmitter:
             self._refuse_unsettled()
             market, nonce, *_ = await asyncio.gather(
                 readable("the fees", self.fees.market(head)),
-                self._next_nonce(head),
+                self._fetch_next_nonce(head),
                 self.tracker.check_canonical(head),
                 self.refresh_limit(head),
             )
@@ -175,19 +175,19 @@ class NodeSubmitter:
                 consumed=self.tracker.consumed,
                 subset=self.caps.subset,
             )
-            smaller = partial(self._fitting, market, head)
+            smaller = partial(self._fit, market, head)
             allowed = smaller(able)
             reached("K2")
             taken = list[Batch]()
             if allowed:
                 work = self._dispatcher.dispatch(allowed, nonce, head, news, smaller)
                 taken = await seen_through(work)
-            await self._kept(head)
+            await self._persist_tripped(head)
             if not taken:
                 raise NotBroadcast(self.guard.held or self.caps.reason())
             return taken
 
-    def _fitting(self, market: FeeMarket, head: Head, priced: Sequence[Priced]) -> list[Priced]:
+    def _fit(self, market: FeeMarket, head: Head, priced: Sequence[Priced]) -> list[Priced]:
         """Fit the transactions to the nodes' caps and to the limits."""
         price = partial(opening_fees, market=market, policy=self.fees.policy)
         tracker = self.tracker
@@ -207,7 +207,7 @@ class NodeSubmitter:
             return
         self._limited_at = head.number
 
-    async def _kept(self, head: Head) -> None:
+    async def _persist_tripped(self, head: Head) -> None:
         """Persist the tripped breaker. The allowed transactions were sent already."""
         try:
             await self.guard.keep(head)
@@ -235,7 +235,7 @@ class NodeSubmitter:
             await self._refuse_faulty()
             self._refuse_unsettled()
             market, nonce = await asyncio.gather(
-                readable("the fees", self.fees.market(head)), self._next_nonce(head)
+                readable("the fees", self.fees.market(head)), self._fetch_next_nonce(head)
             )
             fees = market_fees(market, self.fees.policy)
             if fees is None:
@@ -246,7 +246,7 @@ class NodeSubmitter:
             await seen_through(self._dispatcher.record_and_send([bound], head))
             return bound
 
-    async def _next_nonce(self, head: Head) -> int:
+    async def _fetch_next_nonce(self, head: Head) -> int:
         """Return the next intent's nonce, if the chain's count agrees with the journal."""
         tracker = self.tracker
         count = await readable("the nonce", tracker.early.fetch_count(tracker.chain, head))
@@ -278,7 +278,7 @@ class NodeSubmitter:
         try:
             seen = None if await self.tracker.quiet(head) else await self.tracker.look(head)
             async with self._lock:
-                await self._followed(seen, head, still_unhealthy)
+                await self._apply_observation(seen, head, still_unhealthy)
         except (ChainError, JournalError) as error:
             async with self._lock:
                 if isinstance(error, JournalError):
@@ -286,7 +286,7 @@ class NodeSubmitter:
                 await self._dispatcher.send(self.tracker.bound(), head)
             raise
 
-    async def _followed(
+    async def _apply_observation(
         self, seen: Observation | None, head: Head, still_unhealthy: StillUnhealthy
     ) -> None:
         """Act on an observation. None if there is nothing to follow."""
@@ -297,16 +297,16 @@ class NodeSubmitter:
             await self.guard.observe(tracker, head)
             if count is not None and self._may_replace(head):
                 await self.replacer.fill(head, count)
-                await self._dispatcher.release_refused(self._unconsumed(count), head)
+                await self._dispatcher.release_refused(self._list_unused(count), head)
                 alone = frozenset(self.broadcast.unfunded | self.broadcast.refused)
-                await self.replacer.renew(self._unconsumed(count), head, still_unhealthy, alone)
+                await self.replacer.renew(self._list_unused(count), head, still_unhealthy, alone)
         if count is not None:  # mutation: G5 resend
-            await self.broadcast.send(self._unconsumed(count), head)
+            await self.broadcast.send(self._list_unused(count), head)
 
     async def bump(self, nonce: int, *, tip: Wei | None = None) -> str:
         """Replace a nonce's transaction now, with ``tip`` if the head allows. Returns the hash."""
         async with self._lock:
-            head = await self._commanded(nonce)
+            head = await self._get_command_head(nonce)
             if tip is None or self._may_replace(head):
                 await self.replacer.ordered(nonce, head, AttemptKind.BUMP, tip=tip)
             await self.broadcast.send([self.tracker.book[nonce]], head)
@@ -315,7 +315,7 @@ class NodeSubmitter:
     async def cancel(self, nonce: int) -> str:
         """Replace a bound nonce's transaction by an empty one and return its hash."""
         async with self._lock:
-            head = await self._commanded(nonce)
+            head = await self._get_command_head(nonce)
             await self.replacer.ordered(nonce, head, AttemptKind.CANCEL, by_hand=True)
             if self.tracker.book[nonce].newest.kind is not AttemptKind.CANCEL:
                 raise NotBroadcast("a cancellation would bid more than policy.max_fee_gwei")
@@ -363,7 +363,7 @@ class NodeSubmitter:
             return f"nonce {nonce} was used, and its receipt is not there yet"
         return self.tracker.unread or self.caps.halted()
 
-    async def _commanded(self, nonce: int) -> Head:
+    async def _get_command_head(self, nonce: int) -> Head:
         """Return the head to act at. Raises if the nonce cannot be replaced."""
         await self._refuse_faulty()
         if self._head is None or nonce not in {one.nonce for one in self.tracker.bound()}:
@@ -374,7 +374,7 @@ class NodeSubmitter:
         """Return whether this head allows bumps and cancellations."""
         return not (self.tracker.untimely(head) or self.guard.is_open(Breaker.FINALITY))
 
-    def _unconsumed(self, count: int) -> list[Submission]:
+    def _list_unused(self, count: int) -> list[Submission]:
         return [one for one in self.tracker.bound() if one.nonce >= count]
 
     async def _refuse_held(self, head: Head) -> None:

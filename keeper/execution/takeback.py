@@ -77,16 +77,16 @@ class TakebackWatch:
                 listed = f"nonces {lost} were final, and no block has them any more"
                 self._by_chain = bool(changed)
                 self.violation = changed or listed
-                self._tell(head, "violated", self.violation, lost)
+                self._report(head, "violated", self.violation, lost)
         elif self.violation and self._by_chain:
             told, self.violation = self.violation, ""
-            self._tell(head, "restored", f"no longer so: {told}", lost)
+            self._report(head, "restored", f"no longer so: {told}", lost)
         elif depth or lost:
             many = f"at least {depth}" if depth else "final"
             told = f"{many} blocks were taken back at block {head.number}"
             detail = f"{told}; policy.confirmations is {self.confirmations}"
             self._noticed = (head.number, detail)
-            self._tell(head, "taken_back", detail, lost)
+            self._report(head, "taken_back", detail, lost)
 
     def concern(self) -> str:
         """Describe the last deep reorg until as many new blocks as the confirmations have come."""
@@ -103,7 +103,7 @@ class TakebackWatch:
         self._noticed = None
         self.finality.forget()
 
-    def _tell(self, head: Head, state: str, detail: str, reopened: Sequence[int]) -> None:
+    def _report(self, head: Head, state: str, detail: str, reopened: Sequence[int]) -> None:
         level = logging.WARNING if state == "restored" else logging.CRITICAL
         log.log(
             level,

@@ -21,7 +21,7 @@ def attempt_event(submission: Submission, attempt: Attempt, answer: Answer, head
         "priority_fee_wei": str(attempt.fees.priority_fee),
         "gas_limit": str(attempt.gas_limit),
         "net_profit_wei": None if batch is None else str(batch.net_profit),
-        "accounts": _accounts(submission),
+        "accounts": _encode_accounts(submission),
         "block_number": head.number,
         "block_hash": head.hash,
     }
@@ -43,8 +43,8 @@ def inclusion_event(name: str, submission: Submission, inclusion: Inclusion) -> 
         "gas_cost_wei": str(inclusion.gas_cost),
         "data_fee_wei": str(inclusion.data_fee),
         "net_profit_wei": str(inclusion.net_profit),
-        "net_profit_usd_e8": _usd_e8(submission, inclusion),
-        "accounts": _accounts(submission),
+        "net_profit_usd_e8": _compute_profit_usd_e8(submission, inclusion),
+        "accounts": _encode_accounts(submission),
         "plans": [
             {
                 "market": one.market,
@@ -59,7 +59,7 @@ def inclusion_event(name: str, submission: Submission, inclusion: Inclusion) -> 
     }
 
 
-def _usd_e8(submission: Submission, inclusion: Inclusion) -> str | None:
+def _compute_profit_usd_e8(submission: Submission, inclusion: Inclusion) -> str | None:
     """Compute the net profit in 1e-8 dollars, rounded down, at the decision's own price."""
     plans = submission.batch.plans if submission.batch is not None else ()
     price = max((plan.native_usd_e8 for plan in plans), default=0)
@@ -89,5 +89,5 @@ def market_warning_event(market: MarketKey, reason: str, inclusion: Inclusion) -
     }
 
 
-def _accounts(submission: Submission) -> list[Event]:
+def _encode_accounts(submission: Submission) -> list[Event]:
     return [{"market": market, "account": account} for market, account in submission.accounts]

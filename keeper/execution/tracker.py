@@ -103,7 +103,7 @@ class Tracker:
             JournalError: the journal could not be read.
         """
         since = {nonce: number for nonce, (number, _) in self._unread.items()}
-        seen = await self._observer().look(self.book, self._last, head, since)
+        seen = await self._build_observer().look(self.book, self._last, head, since)
         if seen.is_linear:
             return seen
         try:
@@ -121,7 +121,7 @@ class Tracker:
         """
         for submission, inclusion in seen.gone:
             if self.book.get(submission.nonce, submission).inclusion == inclusion:
-                await self._reopen(submission, inclusion)
+                await self._revert_inclusion(submission, inclusion)
         await self._finalise(seen.final)
         self.takebacks.judge(seen.head, seen.depth, seen.gone)
         await self.check_known(seen.count)
@@ -140,10 +140,10 @@ class Tracker:
                 await self._include(consumed, found)
         self._missing, self._unread = missing, unread
         for nonce, since_head in missing.items():
-            self._note_missing(nonce, since_head, seen.head)
+            self._check_missing(nonce, since_head, seen.head)
         self._last = None
         if seen.is_complete:
-            self._see(seen.head, is_linear=seen.is_linear)
+            self._remember_head(seen.head, is_linear=seen.is_linear)
         return seen.count
 
     async def quiet(self, head: Head) -> bool:
@@ -154,16 +154,16 @@ class Tracker:
         if self.book:
             return False
         used = await self.journal.high_water() is not None
-        if used and not await self._observer().is_linear(self._last, head):
+        if used and not await self._build_observer().is_linear(self._last, head):
             return False
-        self._see(head)
+        self._remember_head(head)
         return True
 
-    def _see(self, head: Head, *, is_linear: bool = True) -> None:
+    def _remember_head(self, head: Head, *, is_linear: bool = True) -> None:
         self._last = head
         self.takebacks.remember(head, is_linear=is_linear)
 
-    def _observer(self) -> Observer:
+    def _build_observer(self) -> Observer:
         return Observer(
             chain=self.chain,
             journal=self.journal,
@@ -275,7 +275,7 @@ class Tracker:
                 " move the funds, use a new key",
             )
 
-    def _note_missing(self, nonce: int, since: Head, head: Head) -> None:
+    def _check_missing(self, nonce: int, since: Head, head: Head) -> None:
         if (
             head.number - since.number >= MISSING_RECEIPT_BLOCKS
             and head.timestamp - since.timestamp >= MISSING_RECEIPT_SECONDS
@@ -313,7 +313,9 @@ class Tracker:
             success=settlement.success,
             gas_used=settlement.gas_used,
             effective_gas_price=settlement.gas_price,
-            plans=await self._judged(submission, self._plans(submission, mined), receipt),
+            plans=await self._explain_failures(
+                submission, self._build_outcomes(submission, mined), receipt
+            ),
             timestamp=mined.timestamp,
             data_fee=receipt.data_fee,
         )
@@ -324,10 +326,10 @@ class Tracker:
         for market, reason in self.cooling.note(done).items():
             self.emit(market_warning_event(market, reason, inclusion))
         self.book[submission.nonce] = done
-        self._tell("included", done, inclusion)
+        self._report("included", done, inclusion)
         reached("K12")
 
-    async def _judged(
+    async def _explain_failures(
         self, submission: Submission, plans: tuple[PlanOutcome, ...], receipt: Receipt
     ) -> tuple[PlanOutcome, ...]:
         """Add to failed outcomes what their block shows."""
@@ -336,7 +338,7 @@ class Tracker:
             return outcomes
         return await self.second_look.judge(submission, outcomes, receipt)
 
-    def _plans(self, submission: Submission, mined: Mined) -> tuple[PlanOutcome, ...]:
+    def _build_outcomes(self, submission: Submission, mined: Mined) -> tuple[PlanOutcome, ...]:
         """Build each plan's outcome. Empty if the mined attempt is a cancellation."""
         batch, settlement = submission.batch, mined.settlement
         mined_hash = settlement.receipt.transaction_hash
@@ -363,16 +365,16 @@ class Tracker:
             reached("K10")
             await self.journal.finalise(submission.nonce)
             del self.book[submission.nonce]
-            self._tell("final", submission, inclusion)
+            self._report("final", submission, inclusion)
             reached("K13")
 
-    async def _reopen(self, submission: Submission, inclusion: Inclusion) -> None:
+    async def _revert_inclusion(self, submission: Submission, inclusion: Inclusion) -> None:
         await self.journal.reopen(submission.nonce)
         self.settlements += 1
         self.book[submission.nonce] = replace(submission, state=NonceState.BOUND, inclusion=None)
-        self._tell("reopened", submission, inclusion)
+        self._report("reopened", submission, inclusion)
 
-    def _tell(self, name: str, submission: Submission, inclusion: Inclusion) -> None:
+    def _report(self, name: str, submission: Submission, inclusion: Inclusion) -> None:
         """Emit and log a nonce's new state."""
         log.info(
             "tx_%s nonce=%d hash=%s block=%d success=%s gas_used=%d net_profit_wei=%d",

@@ -128,8 +128,8 @@ def cure_outcome(plan: Plan, logs: Sequence[Log], vault: Address) -> PlanOutcome
     Raises:
         RpcMalformed: a log of the vault has an unknown form.
     """
-    logged = _reports(plan, logs, vault, CURED_TOPIC)
-    return _outcome(plan, Wei(0), "" if logged else NOT_CURED)
+    logged = _select_logs(plan, logs, vault, CURED_TOPIC)
+    return _build_outcome(plan, Wei(0), "" if logged else NOT_CURED)
 
 
 def clear_outcome(plan: Plan, logs: Sequence[Log], vault: Address) -> PlanOutcome:
@@ -138,18 +138,18 @@ def clear_outcome(plan: Plan, logs: Sequence[Log], vault: Address) -> PlanOutcom
     Raises:
         RpcMalformed: a log of the vault has an unknown form.
     """
-    logged = _reports(plan, logs, vault, CLEARED_TOPIC)
+    logged = _select_logs(plan, logs, vault, CLEARED_TOPIC)
     if not logged:
-        return _outcome(plan, Wei(0), NOT_CURED)
+        return _build_outcome(plan, Wei(0), NOT_CURED)
     if len(logged[0].data) < (_LOSS_WORD + 1) * WORD:
         raise RpcMalformed("the vault's log is too short")
     loss = word(logged[0].data, _LOSS_WORD)
     native = plan.native_base or plan.native_usd_e8
     worth = mul_div_ceil(loss, WAD, native) if native else 0
-    return _outcome(plan, Wei(-worth), "")
+    return _build_outcome(plan, Wei(-worth), "")
 
 
-def _reports(plan: Plan, logs: Sequence[Log], vault: Address, kind: object) -> list[Log]:
+def _select_logs(plan: Plan, logs: Sequence[Log], vault: Address, kind: object) -> list[Log]:
     """Return the vault's logs of a kind for the plan."""
     found = []
     for log in logs:
@@ -163,7 +163,7 @@ def _reports(plan: Plan, logs: Sequence[Log], vault: Address, kind: object) -> l
     return found
 
 
-def _outcome(plan: Plan, profit: Wei, failure: str) -> PlanOutcome:
+def _build_outcome(plan: Plan, profit: Wei, failure: str) -> PlanOutcome:
     return PlanOutcome(
         market=plan.market,
         account=plan.account,

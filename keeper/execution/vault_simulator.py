@@ -83,9 +83,9 @@ class VaultSimulator:
         Raises:
             ChainError: the node did not run one.
         """
-        return [await self._simulated(batch, head) for batch in batches]
+        return [await self._simulate_batch(batch, head) for batch in batches]
 
-    async def _simulated(self, batch: Batch, head: Head) -> SimulatedBatch:
+    async def _simulate_batch(self, batch: Batch, head: Head) -> SimulatedBatch:
         own = {(plan.market, plan.account) for plan in batch.plans}
         before = [bound for bound in self.waiting() if not own.intersection(bound.accounts)]
         tip = tip_within(max(plan.gas_price for plan in batch.plans), head)
@@ -103,7 +103,7 @@ class VaultSimulator:
             "input": "0x" + data.hex(),
         }
         try:
-            return await self._behind(waiting, transaction, limit, head)
+            return await self._simulate_after_pending(waiting, transaction, limit, head)
         except ChainError as error:
             log.info("simulation_alone block=%d reason=%s", head.number, error)
         call = Call(target=self.vault, data=data)
@@ -114,7 +114,7 @@ class VaultSimulator:
             return found
         return found.returned, MOST_GAS if found.gas is None else found.gas
 
-    async def _behind(
+    async def _simulate_after_pending(
         self,
         waiting: Sequence[Submission],
         transaction: Mapping[str, object],

@@ -13,11 +13,11 @@ from keeper.margin.state import Alarm, Breach
 
 def alarmed(block: Block) -> tuple[Mapping[str, Alarm], list[Notice]]:
     """Return the alarms after a block, and notices of those that began or ended in it."""
-    troubles, alarms = _troubles(block), dict(block.state.alarms)
+    troubles, alarms = _collect_failures(block), dict(block.state.alarms)
     notices = list[Notice]()
     for name in sorted(troubles.keys() | alarms.keys()):
         before = alarms.get(name)
-        after = _after(block, before, troubles.get(name))
+        after = _advance_alarm(block, before, troubles.get(name))
         if after is None:
             continue
         alarms[name] = after
@@ -28,12 +28,12 @@ def alarmed(block: Block) -> tuple[Mapping[str, Alarm], list[Notice]]:
     return alarms, notices
 
 
-def _troubles(block: Block) -> Mapping[str, tuple[MarketKey, str]]:
+def _collect_failures(block: Block) -> Mapping[str, tuple[MarketKey, str]]:
     """Collect everything that fails at a block, keyed by a stable name."""
     found = dict[str, tuple[MarketKey, str]]()
     for market, why in block.facts.failed.items():
         found[f"market/{market}"] = (market, f"the market cannot be read: {why}")
-    found |= _silent(block)
+    found |= _find_silent_sources(block)
     for market, suspicions in block.suspicions.items():
         for one in suspicions:
             if one.response is not Response.EXECUTE:
@@ -43,7 +43,7 @@ def _troubles(block: Block) -> Mapping[str, tuple[MarketKey, str]]:
     return found
 
 
-def _silent(block: Block) -> Mapping[str, tuple[MarketKey, str]]:
+def _find_silent_sources(block: Block) -> Mapping[str, tuple[MarketKey, str]]:
     """Find second sources without a price in every market that uses them."""
     heard, silent = set[str](), dict[str, tuple[MarketKey, str]]()
     for market, stated in block.facts.markets.items():
@@ -59,7 +59,7 @@ def _silent(block: Block) -> Mapping[str, tuple[MarketKey, str]]:
     return {name: one for name, one in silent.items() if name not in heard}
 
 
-def _after(
+def _advance_alarm(
     block: Block, before: Alarm | None, trouble: tuple[MarketKey, str] | None
 ) -> Alarm | None:
     """Return an alarm's state after a block. A market without data ends no alarm."""

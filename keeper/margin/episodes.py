@@ -56,7 +56,7 @@ def advanced(settings: MarginSettings, state: MarginState, facts: BlockFacts) ->
     block = Block(settings, state, facts)
     if block.is_known:
         return Advanced(state=state)
-    found = _moved_on(block, _concerned(block))
+    found = _advance_accounts(block, _list_concerned(block))
     alarms, alarm_notices = alarmed(block)
     after_all = replace(
         found.state,
@@ -83,7 +83,7 @@ def ahead_of(
     step.
     """
     block = Block(settings, state, facts)
-    found = _moved_on(block, _concerned(block, subjects))
+    found = _advance_accounts(block, _list_concerned(block, subjects))
     if not found.changes:
         return replace(found, state=state)
     before = state.ahead
@@ -93,7 +93,7 @@ def ahead_of(
     return replace(found, state=replace(found.state, ahead=kept))
 
 
-def _moved_on(
+def _advance_accounts(
     block: Block, concerned: Iterable[tuple[Subject, Standing, AccountHealth | None]]
 ) -> Advanced:
     """Advance the states of the given accounts by a block."""
@@ -105,7 +105,7 @@ def _moved_on(
         if block.knows(subject) or block.is_at_rest(before, health):
             continue
         after = stood(block, subject, before, health)
-        since = _question(block, before, after)
+        since = _find_search_start(block, before, after)
         if since is not None:
             questions[subject] = since
             if facts.unanswered:
@@ -113,7 +113,7 @@ def _moved_on(
         if after.tier is not Tier.HEALTHY and not after.episode:
             numbers[subject] = numbers.get(subject, 0) + 1
             after = replace(after, episode=numbers[subject], opened=block.mark)
-        told, after = _told(block, subject, before, after, health)
+        told, after = _emit_account_notices(block, subject, before, after, health)
         notices += told
         kept = None if _is_forgotten(block, after) else after
         if kept == before or (kept is None and before == NOBODY):
@@ -147,16 +147,16 @@ def answered(
     return Advanced(
         state=replace(
             found.state,
-            standings=_with(found.state.standings, asked, again.state.standings),
-            numbers=_with(found.state.numbers, asked, again.state.numbers),
+            standings=_replace_subset(found.state.standings, asked, again.state.standings),
+            numbers=_replace_subset(found.state.numbers, asked, again.state.numbers),
         ),
-        notices=tuple(sorted([*kept, *news], key=_place)),
+        notices=tuple(sorted([*kept, *news], key=_sort_key)),
         changes=tuple(sorted([*changes, *again.changes], key=lambda one: one.subject)),
         questions=again.questions,
     )
 
 
-def _with(
+def _replace_subset(
     known: Mapping[Subject, Kept], some: Iterable[Subject], anew: Mapping[Subject, Kept]
 ) -> Mapping[Subject, Kept]:
     """Return a copy of ``known`` in which the entries of some accounts are replaced."""
@@ -166,7 +166,7 @@ def _with(
     return found | dict(anew)
 
 
-def _place(notice: Notice) -> tuple[str, str]:
+def _sort_key(notice: Notice) -> tuple[str, str]:
     """Return a notice's sort key. Alarms come first, then accounts in order."""
     return (notice.market or "", notice.account) if notice.account is not None else ("", "")
 
@@ -192,7 +192,7 @@ def wanting(
     everyone = settings.tiers.measure is Measure.VOLATILITY
     closely = everyone or bool(settings.guard.confirm) or block.has_doubts
     found = list[Subject]()
-    for subject, before, health in _concerned(block, among):
+    for subject, before, health in _list_concerned(block, among):
         if health is None or health.unpriced or block.is_at_rest(before, health):
             continue
         restless = closely and (everyone or _is_restless(block, before, health))
@@ -213,7 +213,7 @@ def _is_restless(block: Block, before: Standing, health: AccountHealth) -> bool:
     return before.tier is not Tier.HEALTHY and factor >= tiers.band(before.tier).leave
 
 
-def _concerned(
+def _list_concerned(
     block: Block, wanted: Collection[Subject] | None = None
 ) -> Iterator[tuple[Subject, Standing, AccountHealth | None]]:
     """Yield the accounts in or near a tier, optionally from a selection, in a stable order."""
@@ -224,7 +224,7 @@ def _concerned(
             yield subject, standings.get(subject, NOBODY), facts.accounts.get(subject)
 
 
-def _question(block: Block, before: Standing, after: Standing) -> int | None:
+def _find_search_start(block: Block, before: Standing, after: Standing) -> int | None:
     """Return the first block to search for a liquidation, None where no search is needed."""
     left_the_line = before.tier is Tier.LIQUIDATABLE and after.tier is not Tier.LIQUIDATABLE
     got_out = before.tier is not Tier.HEALTHY and after.tier is Tier.HEALTHY
@@ -234,13 +234,13 @@ def _question(block: Block, before: Standing, after: Standing) -> int | None:
     return min(seen, past.number if past else seen)
 
 
-def _was_there(block: Block, before: Standing, after: Standing) -> bool:
+def _is_initial_tier(block: Block, before: Standing, after: Standing) -> bool:
     """Whether the account was in its tier at the keeper's first block, confirmed or not."""
     breach = before.breaches.get(after.tier)
     return block.state.is_new or (breach is not None and breach.since.number == block.state.first)
 
 
-def _told(
+def _emit_account_notices(
     block: Block,
     subject: Subject,
     before: Standing,
@@ -252,10 +252,12 @@ def _told(
         return [], after
     if not after.liquidated and subject in block.facts.liquidated:
         after = replace(after, liquidated=True)
-        return [_closing(block, subject, after, health, NoticeKind.LIQUIDATED)], after
+        return [_build_closing_notice(block, subject, after, health, NoticeKind.LIQUIDATED)], after
     if _is_closing(block, after):
         cured = (
-            [] if after.liquidated else [_closing(block, subject, after, health, NoticeKind.CURED)]
+            []
+            if after.liquidated
+            else [_build_closing_notice(block, subject, after, health, NoticeKind.CURED)]
         )
         return cured, after
     if after.tier not in after.told and SEVERITY[after.tier] > SEVERITY[after.worst_told]:
@@ -267,14 +269,14 @@ def _told(
             health,
             NoticeKind.CALLED,
             tier=after.tier,
-            detail=_grace(block, subject, after, health),
-            first=_was_there(block, before, after),
+            detail=_describe_grace(block, subject, after, health),
+            first=_is_initial_tier(block, before, after),
         )
         return [notice], after
-    return _told_again(block, subject, after, health)
+    return _repeat_notices(block, subject, after, health)
 
 
-def _told_again(
+def _repeat_notices(
     block: Block, subject: Subject, standing: Standing, health: AccountHealth | None
 ) -> tuple[list[Notice], Standing]:
     """Return the escalation or reminder that is due without an acknowledgement.
@@ -286,7 +288,7 @@ def _told_again(
     since = standing.entered.get(tier)
     if health is None or standing.acknowledged is not None or since is None:
         return [], standing
-    waited = _waited(block, since)
+    waited = _compute_seconds_in_tier(block, since)
     escalate = telling.escalate_seconds.get(tier, 0)
     if escalate and waited >= escalate and tier not in standing.escalated:
         standing = replace(standing, escalated=standing.escalated | {tier})
@@ -315,13 +317,15 @@ def _told_again(
     ], standing
 
 
-def _waited(block: Block, since: Mark) -> int:
+def _compute_seconds_in_tier(block: Block, since: Mark) -> int:
     """Return the seconds spent in a tier, by the slower clock."""
     chain, wall = block.facts.timestamp - since.timestamp, block.facts.wall - since.wall
     return max(0, min(chain, wall) if block.settings.both_clocks else chain)
 
 
-def _grace(block: Block, subject: Subject, standing: Standing, health: AccountHealth | None) -> str:
+def _describe_grace(
+    block: Block, subject: Subject, standing: Standing, health: AccountHealth | None
+) -> str:
     """Describe the grace that the policy grants in a tier. Empty where it grants none."""
     granted = block.settings.grace.get(standing.tier, NO_WAIT)
     if granted == NO_WAIT:
@@ -331,7 +335,7 @@ def _grace(block: Block, subject: Subject, standing: Standing, health: AccountHe
     return f"by its policy this keeper grants {blocks(granted.blocks)} and {granted.seconds} s"
 
 
-def _closing(
+def _build_closing_notice(
     block: Block,
     subject: Subject,
     standing: Standing,

@@ -113,7 +113,7 @@ class Block:
         return seconds or any(self.untrusted.values())
 
     @cached_property
-    def _at_rest(self) -> Mapping[Tier, tuple[int, int]]:
+    def _rest_bounds(self) -> Mapping[Tier, tuple[int, int]]:
         """The health factors (from, below) between which an account stays in its tier."""
         tiers = self.settings.tiers
         if tiers.measure is not Measure.HEALTH or self.fork is not None:
@@ -122,7 +122,7 @@ class Block:
         return {band.tier: (worse.enter, band.leave) for band, worse in pairs}
 
     @cached_property
-    def _first_due(self) -> Mapping[Tier, int]:
+    def _first_reminder_seconds(self) -> Mapping[Tier, int]:
         """Seconds in a tier after which the first reminder or escalation is due."""
         telling = self.settings.telling
         return {
@@ -130,12 +130,12 @@ class Block:
                 telling.remind_seconds.get(tier, 0) or _FAR,
                 telling.escalate_seconds.get(tier, 0) or _FAR,
             )
-            for tier in self._at_rest
+            for tier in self._rest_bounds
         }
 
     def is_at_rest(self, before: Standing, health: AccountHealth | None) -> bool:
         """Whether nothing can change for an account. A cheap test that holds for most accounts."""
-        bounds = self._at_rest.get(before.tier)
+        bounds = self._rest_bounds.get(before.tier)
         if bounds is None or health is None or health.liquidatable or health.unpriced:
             return False
         if before.breaches or not bounds[0] <= health.health_factor < bounds[1]:
@@ -143,7 +143,7 @@ class Block:
         if before.acknowledged is not None:
             return True
         waited = self.facts.timestamp - before.entered[before.tier].timestamp
-        return waited < self._first_due[before.tier]
+        return waited < self._first_reminder_seconds[before.tier]
 
     def suspicion(self, subject: Subject) -> Suspicion | None:
         """Return the reason why an account's health is untrusted, None if it is trusted."""
@@ -195,10 +195,10 @@ class Block:
     def is_confirmed(self, health: AccountHealth, tier: Tier, breach: Breach) -> bool:
         """Whether the guard confirms that a breach is no spike."""
         guard = self.settings.guard
-        answers = (self._confirms(method, health, tier, breach) for method in guard.confirm)
+        answers = (self._is_confirmed_by(method, health, tier, breach) for method in guard.confirm)
         return all(answers) if guard.every or not guard.confirm else any(answers)
 
-    def _confirms(
+    def _is_confirmed_by(
         self, method: Confirms, health: AccountHealth, tier: Tier, breach: Breach
     ) -> bool:
         guard, subject = self.settings.guard, (health.market, health.account)
@@ -211,11 +211,11 @@ class Block:
             return False
         if method is Confirms.WINDOW:
             reference = self.medians.get(health.market, {})
-            return self._agrees(health, tier, exposure, reference, everyone=True)
-        reference = self._second_quotes(health.market)
-        return self._agrees(health, tier, exposure, reference, everyone=False)
+            return self._is_supported_by(health, tier, exposure, reference, everyone=True)
+        reference = self._select_second_quotes(health.market)
+        return self._is_supported_by(health, tier, exposure, reference, everyone=False)
 
-    def _agrees(
+    def _is_supported_by(
         self,
         health: AccountHealth,
         tier: Tier,
@@ -244,7 +244,7 @@ class Block:
             return factor < WAD
         return self.value(health, factor) < self.settings.tiers.band(tier).enter
 
-    def _second_quotes(self, market: MarketKey) -> Quotes:
+    def _select_second_quotes(self, market: MarketKey) -> Quotes:
         """Return each token's price by its first second source that answers."""
         return {
             token: price

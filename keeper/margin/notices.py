@@ -52,8 +52,10 @@ def about_account(
         episode=standing.episode,
         health_factor=None if health is None else health.health_factor,
         guarded_health_factor=None if unknown else block.guarded(subject),
-        debt_usd_e8=_usd_e8(block, subject, None if health is None else health.debt_base),
-        collateral_usd_e8=_usd_e8(
+        debt_usd_e8=_convert_to_usd_e8(
+            block, subject, None if health is None else health.debt_base
+        ),
+        collateral_usd_e8=_convert_to_usd_e8(
             block, subject, None if health is None else health.collateral_base
         ),
         deadline=(
@@ -98,6 +100,6 @@ def deadline(block: Block, standing: Standing) -> Timestamp | None:
     return Timestamp(max(ends)) if ends else None
 
 
-def _usd_e8(block: Block, subject: Subject, base: int | None) -> int | None:
+def _convert_to_usd_e8(block: Block, subject: Subject, base: int | None) -> int | None:
     ratio = block.stated(subject[0]).usd_per_base
     return None if ratio is None or base is None else base * ratio[0] // ratio[1]

@@ -45,7 +45,7 @@ def suspicions(
     for reading in stated.readings:
         seconds = [one.price for one in stated.seconds.get(reading.token, ()) if one.price]
         median = medians.get(reading.token)
-        for check, detail in _wrong(rules, reading, seconds, median, now):
+        for check, detail in _check_reading(rules, reading, seconds, median, now):
             found.append(
                 Suspicion(
                     token=reading.token,
@@ -93,7 +93,7 @@ def deviant(rules: OracleRules, stated: MarketFacts, exposure: Exposure) -> Susp
     return None
 
 
-def _wrong(
+def _check_reading(
     rules: OracleRules, reading: Reading, seconds: list[int], median: int | None, now: int
 ) -> Iterator[tuple[Check, str]]:
     answer = reading.price if reading.round is None else reading.round.answer
@@ -103,11 +103,11 @@ def _wrong(
     if reading.price is None:
         yield Check.FAILING, "the source fails"
         return
-    yield from _about_the_round(rules, reading, now)
-    yield from _about_the_scale(rules, reading, seconds, median)
+    yield from _check_round(rules, reading, now)
+    yield from _check_scale(rules, reading, seconds, median)
 
 
-def _about_the_round(rules: OracleRules, reading: Reading, now: int) -> Iterator[tuple[Check, str]]:
+def _check_round(rules: OracleRules, reading: Reading, now: int) -> Iterator[tuple[Check, str]]:
     stated = reading.round
     if stated is None:
         yield Check.AGE_UNKNOWN, "nobody states when it was answered"
@@ -129,7 +129,7 @@ def _about_the_round(rules: OracleRules, reading: Reading, now: int) -> Iterator
         yield Check.AT_BOUND, f"{stated.answer} is the most that the aggregator can say"
 
 
-def _about_the_scale(
+def _check_scale(
     rules: OracleRules, reading: Reading, seconds: list[int], median: int | None
 ) -> Iterator[tuple[Check, str]]:
     price = reading.price or 0
@@ -140,7 +140,7 @@ def _about_the_scale(
             f"it has {reading.decimals} decimals, the market takes {reading.expected_decimals}",
         )
     for second in seconds:
-        tens = _tens(price, second)
+        tens = _format_power_of_ten(price, second)
         off = deviation_bps(price, second)
         if tens:
             yield Check.DECIMALS, f"{price} is {tens} another source's {second}"
@@ -153,7 +153,7 @@ def _about_the_scale(
         yield Check.JUMP, f"{price} is more than {rules.jump} times off its median of {median}"
 
 
-def _tens(price: int, second: int) -> str:
+def _format_power_of_ten(price: int, second: int) -> str:
     """Return the power of ten by which two prices differ, or an empty string."""
     up, high, low = price > second, max(price, second), min(price, second)
     power = 0

@@ -28,14 +28,14 @@ def observed(
     stays in effect.
     """
     if facts.fork is not None:
-        before = {market: _until(prices, facts.fork) for market, prices in before.items()}
-    since = facts.timestamp - _kept_seconds(settings)
+        before = {market: _drop_after_fork(prices, facts.fork) for market, prices in before.items()}
+    since = facts.timestamp - _compute_retention_seconds(settings)
     after = dict(before)
     for market, stated in facts.markets.items():
         known = dict(before.get(market, {}))
         for one in stated.readings:
             if one.price is not None and one.price > 0:
-                known[one.token] = _stepped(known.get(one.token, ()), facts, one.price, since)
+                known[one.token] = _append_price(known.get(one.token, ()), facts, one.price, since)
         after[market] = known
     return after
 
@@ -53,7 +53,7 @@ def median_quotes(prices: Prices, now: int, seconds: int) -> Quotes:
     found = dict[Address, int]()
     for token, steps in prices.items():
         if steps and now - steps[0].timestamp >= seconds // 2:
-            found[token] = _median(steps, now - seconds, now)
+            found[token] = _compute_median(steps, now - seconds, now)
     return found
 
 
@@ -106,7 +106,9 @@ def volatility(exposure: Exposure, prices: Prices, now: int, wanted: Volatility)
     raw = raw_quotes(prices)
     healths = list[int]()
     for moment in range(start, now + 1, distance_seconds):
-        quotes = {token: _at(steps, moment) for token, steps in prices.items() if token in used}
+        quotes = {
+            token: _find_price_at(steps, moment) for token, steps in prices.items() if token in used
+        }
         healths.append(health_at(exposure, raw, quotes))
     squares = sum(
         ((after - before) * WAD // before) ** 2 for before, after in pairwise(healths) if before
@@ -121,13 +123,13 @@ def distance(health: int, deviation: Wad) -> int:
     return (health - WAD) * WAD // health * WAD // deviation
 
 
-def _kept_seconds(settings: MarginSettings) -> int:
+def _compute_retention_seconds(settings: MarginSettings) -> int:
     if settings.tiers.measure is Measure.VOLATILITY:
         return max(settings.guard.window_seconds, settings.tiers.volatility.window_seconds)
     return settings.guard.window_seconds
 
 
-def _stepped(
+def _append_price(
     steps: tuple[Step, ...], facts: BlockFacts, price: int, since: int
 ) -> tuple[Step, ...]:
     if not steps or steps[-1].price != price:
@@ -139,12 +141,12 @@ def _stepped(
     return steps
 
 
-def _until(prices: Prices, fork: int) -> Prices:
+def _drop_after_fork(prices: Prices, fork: int) -> Prices:
     kept = {t: tuple(one for one in steps if one.number <= fork) for t, steps in prices.items()}
     return {token: steps for token, steps in kept.items() if steps}
 
 
-def _median(steps: Sequence[Step], start: int, now: int) -> int:
+def _compute_median(steps: Sequence[Step], start: int, now: int) -> int:
     """Return the time-weighted median, the price at or below which half of the time was spent."""
     weights = list[tuple[int, int]]()
     for at, one in enumerate(steps):
@@ -162,7 +164,7 @@ def _median(steps: Sequence[Step], start: int, now: int) -> int:
     return steps[-1].price
 
 
-def _at(steps: Sequence[Step], moment: int) -> int:
+def _find_price_at(steps: Sequence[Step], moment: int) -> int:
     """Return the price in effect at a moment, the first known price before that."""
     for one in reversed(steps):
         if one.timestamp <= moment:

@@ -29,13 +29,13 @@ def restrained(settings: MarginSettings, state: MarginState, facts: BlockFacts) 
         return FREE
     waits = dict[Subject, Wait]()
     for subject, health in sorted(past.items()):
-        wait = _wait(block, subject, health)
+        wait = _find_wait(block, subject, health)
         if wait is not None:
             waits[subject] = wait
     free = {subject: one for subject, one in past.items() if subject not in waits}
-    ranks = _ranks(block, free) if settings.order is Order.BAD_DEBT else {}
+    ranks = _rank_by_risk(block, free) if settings.order is Order.BAD_DEBT else {}
     ordered = sorted(free, key=lambda one: (ranks.get(one, 0), one))
-    return Restraint(waits=waits, ranks=ranks, subsidies=_subsidies(block, free, ordered))
+    return Restraint(waits=waits, ranks=ranks, subsidies=_grant_subsidies(block, free, ordered))
 
 
 def subsidy_left(settings: MarginSettings, state: MarginState, now: int) -> int:
@@ -53,7 +53,7 @@ def risk_usd_e8(block: Block, subject: Subject, exposure: Exposure) -> int:
     return mul_div_ceil(base, numerator, denominator)
 
 
-def _wait(block: Block, subject: Subject, health: AccountHealth) -> Wait | None:
+def _find_wait(block: Block, subject: Subject, health: AccountHealth) -> Wait | None:
     """Return the reason why an account waits. The floor does not override an untrusted price."""
     suspicion = block.suspicion(subject)
     if suspicion is not None:
@@ -65,10 +65,10 @@ def _wait(block: Block, subject: Subject, health: AccountHealth) -> Wait | None:
         return None
     before = block.state.standings.get(subject, NOBODY)
     standing = before if block.knows(subject) else stood(block, subject, before, health)
-    return _unconfirmed(block, health, standing) or _grace(block, standing)
+    return _wait_for_confirmation(block, health, standing) or _wait_for_grace(block, standing)
 
 
-def _unconfirmed(block: Block, health: AccountHealth, standing: Standing) -> Wait | None:
+def _wait_for_confirmation(block: Block, health: AccountHealth, standing: Standing) -> Wait | None:
     guard, tier = block.settings.guard, Tier.LIQUIDATABLE
     if not (guard.acting and guard.confirm):
         return None
@@ -87,7 +87,7 @@ def _unconfirmed(block: Block, health: AccountHealth, standing: Standing) -> Wai
     return Wait(reason=SkipReason.SPIKE_UNCONFIRMED, detail=detail)
 
 
-def _grace(block: Block, standing: Standing) -> Wait | None:
+def _wait_for_grace(block: Block, standing: Standing) -> Wait | None:
     settings = block.settings
     ends = list[tuple[int, int]]()
     for tier, span in settings.grace.items():
@@ -106,7 +106,7 @@ def _grace(block: Block, standing: Standing) -> Wait | None:
     )
 
 
-def _ranks(block: Block, free: Mapping[Subject, AccountHealth]) -> Mapping[Subject, int]:
+def _rank_by_risk(block: Block, free: Mapping[Subject, AccountHealth]) -> Mapping[Subject, int]:
     """Rank accounts by the bad debt that they may leave, largest first."""
     return {
         subject: -risk_usd_e8(block, subject, exposure)
@@ -115,7 +115,7 @@ def _ranks(block: Block, free: Mapping[Subject, AccountHealth]) -> Mapping[Subje
     }
 
 
-def _subsidies(
+def _grant_subsidies(
     block: Block, free: Mapping[Subject, AccountHealth], ordered: Sequence[Subject]
 ) -> Mapping[Subject, int]:
     """Grant small accounts their subsidy in order, until the day's budget is reserved."""

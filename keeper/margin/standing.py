@@ -27,24 +27,24 @@ def stood(
     """
     before = rewound(block, before)
     if health is None:
-        return _moved(block, before, Tier.HEALTHY, {})
+        return _enter_tier(block, before, Tier.HEALTHY, {})
     if health.unpriced:
         return before
     tiers, verdict = block.settings.tiers, health.liquidatable
     value = block.value(health)
     raw = tier_after(tiers, before.tier, value, liquidatable=verdict)
-    breaches = _breaches(block, before, value, liquidatable=verdict)
+    breaches = _list_breaches(block, before, value, liquidatable=verdict)
     bare = is_bare(block.facts.exposures.get(subject))
     if raw is before.tier and breaches == before.breaches and before.out is None and not bare:
         return before
     if block.suspicion(subject) is not None:
         return before
     if bare:
-        return _moved(block, before, Tier.HEALTHY, {})
+        return _enter_tier(block, before, Tier.HEALTHY, {})
     if SEVERITY[raw] > SEVERITY[before.tier]:
-        raw = _confirmed(block, before, health, raw=raw, breaches=breaches)
+        raw = _select_confirmed_tier(block, before, health, raw=raw, breaches=breaches)
     seen = (health.health_factor, block.guarded(subject))
-    return _moved(block, before, raw, breaches, seen)
+    return _enter_tier(block, before, raw, breaches, seen)
 
 
 def rewound(block: Block, standing: Standing) -> Standing:
@@ -88,7 +88,7 @@ def covered(exposure: Exposure) -> int:
     return sum([leg.collateral * WAD // max(leg.bonus, WAD) for leg in exposure.legs])
 
 
-def _breaches(
+def _list_breaches(
     block: Block, before: Standing, value: int, *, liquidatable: bool
 ) -> Mapping[Tier, Breach]:
     """Return the unconfirmed breaches and that of the liquidatable tier, worst first."""
@@ -101,7 +101,7 @@ def _breaches(
     return found
 
 
-def _confirmed(
+def _select_confirmed_tier(
     block: Block,
     before: Standing,
     health: AccountHealth,
@@ -122,7 +122,7 @@ def _confirmed(
     return before.tier
 
 
-def _moved(
+def _enter_tier(
     block: Block,
     before: Standing,
     tier: Tier,
@@ -151,14 +151,14 @@ def _moved(
         reminded=before.reminded,
         escalated=before.escalated,
         acknowledged=before.acknowledged,
-        out=_out(block, before, tier),
+        out=_advance_time_outside(block, before, tier),
         liquidated=before.liquidated,
         health=health,
         guarded=guarded,
     )
 
 
-def _out(block: Block, before: Standing, tier: Tier) -> Breach | None:
+def _advance_time_outside(block: Block, before: Standing, tier: Tier) -> Breach | None:
     """Return the blocks and time outside all tiers, None while the account is in one."""
     if tier is not Tier.HEALTHY:
         return None

@@ -22,7 +22,7 @@ def advice_lines(advice: Advice, health_factor: Wad | None) -> list[str]:
     label = "Reason" if _is_unvalued(advice) else "Not possible"
     impossible = [f"{label}: {words.line(reason)}" for reason in advice.impossible]
     prices = [price_line(price, health_factor) for price in advice.prices]
-    return [*_cure_lines(advice), *impossible, *(line for line in prices if line)]
+    return [*_format_cure_lines(advice), *impossible, *(line for line in prices if line)]
 
 
 def cure_text(cure: Cure) -> str:
@@ -44,24 +44,26 @@ def price_line(price: LiquidationPrice, health_factor: Wad | None) -> str:
     The percentage is rounded up, so that the move suffices. Empty where the direction is unknown,
     as for prices stored by an earlier version.
     """
-    is_floor = price.is_floor if price.is_floor is not None else _guessed(price, health_factor)
+    is_floor = (
+        price.is_floor if price.is_floor is not None else _infer_is_floor(price, health_factor)
+    )
     move = replace(price, is_floor=is_floor).move
     if move is None:
         return ""
-    token, distance = words.name(price.symbol), _percent(move.bps)
+    token, distance = words.name(price.symbol), _format_percent(move.bps)
     if move.begins:
         return f"It can be liquidated if {token} alone {_FALLS[move.up]} by {distance}."
     return f"It would be healthy again if {token} alone {_FELL[move.up]} by {distance}."
 
 
-def _guessed(price: LiquidationPrice, health_factor: Wad | None) -> bool | None:
+def _infer_is_floor(price: LiquidationPrice, health_factor: Wad | None) -> bool | None:
     """Return whether liquidation begins below the price, inferred from the account's health."""
     if health_factor is None or price.price == price.now:
         return None
     return (price.price < price.now) == (health_factor >= WAD)
 
 
-def _cure_lines(advice: Advice) -> Sequence[str]:
+def _format_cure_lines(advice: Advice) -> Sequence[str]:
     target, until = wording.health(advice.target), wording.moment(advice.holds_until)
     if advice.untreated is not None and advice.untreated >= advice.target:
         return [
@@ -89,5 +91,5 @@ def _is_unvalued(advice: Advice) -> bool:
     return advice.untreated is None and not advice.cures and bool(advice.impossible)
 
 
-def _percent(bps: int) -> str:
+def _format_percent(bps: int) -> str:
     return f"{bps // 100:,}.{bps % 100:02} %"

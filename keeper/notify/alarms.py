@@ -30,7 +30,7 @@ class Alarms:
 
         def told(event: Event) -> None:
             emit(event)
-            self._heard(event)
+            self._collect(event)
 
         return told
 
@@ -41,26 +41,26 @@ class Alarms:
 
     def stopped(self, error: KeeperError) -> Notice:
         """Return the alarm for an error that ends the keeper."""
-        return self._alarm(f"stopped {error.code}", f"the keeper stopped: {error}")
+        return self._build_alarm(f"stopped {error.code}", f"the keeper stopped: {error}")
 
-    def _heard(self, event: Event) -> None:
+    def _collect(self, event: Event) -> None:
         if event.get("event") == "breaker" and event.get("state") == "open":
             what = f"the limit {event['name']} holds new transactions: {event['detail']}"
-            self._waiting.append(self._alarm(f"breaker {event['name']}", what))
+            self._waiting.append(self._build_alarm(f"breaker {event['name']}", what))
         elif event.get("event") == "finality" and event.get("state") == "taken_back":
             what = f"the chain took back what counted as final: {event['detail']}"
-            self._waiting.append(self._alarm("finality", what))
+            self._waiting.append(self._build_alarm("finality", what))
         elif event.get("event") == "disagreement" and event.get("state") == "found":
             kind = event["what"]
             about = f" on {kind}" if kind in SIGNED_ALL_THE_SAME else ", nothing is signed"
             what = f"endpoints disagree{about}: {event['detail']}"
-            self._waiting.append(self._alarm(f"disagreement {event['what']}", what))
+            self._waiting.append(self._build_alarm(f"disagreement {event['what']}", what))
 
         elif event.get("event") == "coverage" and event.get("state") == "uncovered":
             what = f"{event['market']}: {event['detail']}; {event['hint']}"
-            self._waiting.append(self._alarm(f"coverage {event['market']}", what))
+            self._waiting.append(self._build_alarm(f"coverage {event['market']}", what))
 
-    def _alarm(self, what: str, detail: str) -> Notice:
+    def _build_alarm(self, what: str, detail: str) -> Notice:
         head = self.head()
         return Notice(
             key=f"keeper: {what} {head.number}",

@@ -56,20 +56,20 @@ class Dispatcher:
     async def run(self) -> None:
         """Deliver until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(_forever(self.routed), name="route-notices")
+            tasks.create_task(_repeat_forever(self.routed), name="route-notices")
             for name in self.channels:
-                tasks.create_task(_forever(partial(self.served, name)), name=f"tell-{name}")
+                tasks.create_task(_repeat_forever(partial(self.served, name)), name=f"tell-{name}")
 
     async def flush(self, seconds: float) -> None:
         """Deliver all that can be delivered now, within a bound. The rest stays in the outbox."""
         try:
             async with asyncio.timeout(seconds):
                 await self.routed()
-                await asyncio.gather(*(self._emptied(name) for name in self.channels))
+                await asyncio.gather(*(self._drain_channel(name) for name in self.channels))
         except (TimeoutError, JournalError) as error:
             log.warning("notifications_left code=%s", type(error).__name__)
 
-    async def _emptied(self, name: str) -> None:
+    async def _drain_channel(self, name: str) -> None:
         while await self.served(name, hurried=True):
             pass
 
@@ -77,10 +77,10 @@ class Dispatcher:
         """Persist new alarms and route new notices. Return whether there were any notices."""
         alarms = self.alarms()
         if alarms:
-            await self.outbox.enqueue(alarms, self._now())
-        return bool(await self.outbox.route(self._chosen, self._now()))
+            await self.outbox.enqueue(alarms, self._read_clock())
+        return bool(await self.outbox.route(self._choose_channels, self._read_clock()))
 
-    def _chosen(self, notice: Notice) -> Sequence[str]:
+    def _choose_channels(self, notice: Notice) -> Sequence[str]:
         """Return the channels of a notice. A channel does not receive alarms about itself."""
         about = ""
         if notice.kind is NoticeKind.ALARM and notice.key.startswith(ABOUT_CHANNEL):
@@ -91,10 +91,10 @@ class Dispatcher:
         """Deliver a channel's next message, or compose it. Return whether there was work."""
         message = await self.outbox.next_message(name)
         if message is None:
-            return await self._composed(name, hurried=hurried)
+            return await self._compose_messages(name, hurried=hurried)
         if not self._is_due(message):
             return False
-        await self._tried(message)
+        await self._try_delivery(message)
         return True
 
     def _is_due(self, message: Outgoing) -> bool:
@@ -102,11 +102,13 @@ class Dispatcher:
         planned, due = self._due.get(message.channel, (None, 0.0))
         if planned == message.id:  # mutation: F25 retry-clock
             return self.monotonic() >= due
-        wait = message.due_at - self._now()  # stored by an earlier process, or not attempted yet
+        wait = (
+            message.due_at - self._read_clock()
+        )  # stored by an earlier process, or not attempted yet
         return message.attempts == 0 or not 0 < wait <= self.pace.longest_wait
 
-    async def _composed(self, name: str, *, hurried: bool) -> bool:
-        now = self._now()
+    async def _compose_messages(self, name: str, *, hurried: bool) -> bool:
+        now = self._read_clock()
         waiting = await self.outbox.waiting(name)
         if not waiting or not (hurried or self.pace.is_ripe(waiting, now)):
             return False
@@ -118,45 +120,46 @@ class Dispatcher:
             await self.outbox.compose(name, message, [one.delivery for one in group], now)
         return bool(groups)
 
-    async def _tried(self, outgoing: Outgoing) -> None:
+    async def _try_delivery(self, outgoing: Outgoing) -> None:
         """Deliver a message once, and persist the result."""
         name = outgoing.channel
         try:
             async with asyncio.timeout(self.pace.timeout_seconds):
                 await self.channels[name].tell(outgoing.message)
         except (NotTold, TimeoutError) as error:
-            await self._failed(outgoing, _explained(error))  # mutation: G23 failed-message
+            failure = _to_delivery_error(error)
+            await self._record_failure(outgoing, failure)  # mutation: G23 failed-message
             return  # mutation: G23 failed-message-ends
         self._failures[name] = 0
         self._failing_since.pop(name, None)
-        await self.outbox.sent(outgoing.id, self._now())
-        self._tell(outgoing, "sent")
+        await self.outbox.sent(outgoing.id, self._read_clock())
+        self._emit_result(outgoing, "sent")
 
-    async def _failed(self, outgoing: Outgoing, error: NotTold) -> None:
-        name, now, why = outgoing.channel, self._now(), str(error)
+    async def _record_failure(self, outgoing: Outgoing, error: NotTold) -> None:
+        name, now, why = outgoing.channel, self._read_clock(), str(error)
         failures = self._failures[name] = self._failures.get(name, 0) + 1
         failing = self.monotonic() - self._failing_since.setdefault(name, self.monotonic())
         # After the clock was set forward every message looks old.
         too_old = failing >= self.pace.longest_retry_seconds and self.pace.gives_up(outgoing, now)
         if error.final or too_old:
             await self.outbox.given_up(outgoing.id, why, now)
-            self._tell(outgoing, "dead", why)
+            self._emit_result(outgoing, "dead", why)
             count = outgoing.message.count
             lost = "1 notice was" if count == 1 else f"{count:,} notices were"
             told = f"{lost} not delivered through {name}: {why}"
             # mutation: F42 refused-message
-            await self._alarm(f"{ABOUT_CHANNEL}{name}\ndead {outgoing.message.key}", told)
+            await self._enqueue_alarm(f"{ABOUT_CHANNEL}{name}\ndead {outgoing.message.key}", told)
             return
         wait = self.pace.retry_after(failures, error.retry_after)
         spread = wait * random.uniform(1, 1 + JITTER)  # noqa: S311 - no secret
         self._due[name] = outgoing.id, self.monotonic() + spread
         await self.outbox.failed(outgoing.id, why, now + int(spread))
-        self._tell(outgoing, "failed", why)
+        self._emit_result(outgoing, "failed", why)
         if failures == self.pace.alarm_after_failures:
             told = f"the channel {name} failed {failures} times in a row: {why}"
-            await self._alarm(f"{ABOUT_CHANNEL}{name}\nfails {outgoing.message.key}", told)
+            await self._enqueue_alarm(f"{ABOUT_CHANNEL}{name}\nfails {outgoing.message.key}", told)
 
-    async def _alarm(self, key: str, detail: str) -> None:
+    async def _enqueue_alarm(self, key: str, detail: str) -> None:
         """Enqueue an alarm about a failing channel for the other channels."""
         head = self.head()
         if head is None:
@@ -170,9 +173,9 @@ class Dispatcher:
             timestamp=head.timestamp,
             detail=detail,
         )
-        await self.outbox.enqueue([notice], self._now())
+        await self.outbox.enqueue([notice], self._read_clock())
 
-    def _tell(self, outgoing: Outgoing, result: str, why: str = "") -> None:
+    def _emit_result(self, outgoing: Outgoing, result: str, why: str = "") -> None:
         self.emit(
             {
                 "event": "notification",
@@ -185,15 +188,15 @@ class Dispatcher:
             }
         )
 
-    def _now(self) -> int:
+    def _read_clock(self) -> int:
         return int(self.clock())
 
 
-def _explained(error: NotTold | TimeoutError) -> NotTold:
+def _to_delivery_error(error: NotTold | TimeoutError) -> NotTold:
     return error if isinstance(error, NotTold) else NotTold("no answer in time")
 
 
-async def _forever(turn: Callable[[], Awaitable[bool]]) -> None:
+async def _repeat_forever(turn: Callable[[], Awaitable[bool]]) -> None:
     """Run a step repeatedly, without a pause while there is work."""
     while True:
         try:

@@ -10,11 +10,11 @@ POINT = "- "
 
 def page(lines: Sequence[str]) -> str:
     """Render lines as HTML. Nothing in them is markup."""
-    return "\n".join(_blocks(lines))
+    return "\n".join(_render_blocks(lines))
 
 
-def _blocks(lines: Sequence[str]) -> Iterator[str]:
-    for kind, group in groupby(lines, key=_kind):
+def _render_blocks(lines: Sequence[str]) -> Iterator[str]:
+    for kind, group in groupby(lines, key=_classify_line):
         texts = [escape(one) for one in group]
         if kind == POINT:
             points = "".join(f"<li>{one.removeprefix(POINT)}</li>" for one in texts)
@@ -23,7 +23,7 @@ def _blocks(lines: Sequence[str]) -> Iterator[str]:
             yield f"<p>{'<br>'.join(texts)}</p>"
 
 
-def _kind(line: str) -> str:
+def _classify_line(line: str) -> str:
     if not line:
         return ""
     return POINT if line.startswith(POINT) else "text"

@@ -53,18 +53,18 @@ def message_of(channel: str, told: Sequence[Notice], waited: int = 0) -> Message
 
     ``waited`` is the age in seconds of the oldest notice in the outbox.
     """
-    ordered = sorted(told, key=_badness)
+    ordered = sorted(told, key=_sort_worst_first)
     if len(ordered) == 1:
         (only,) = ordered
-        title, lines = _title(only), _lines(only)
+        title, lines = _format_title(only), _format_lines(only)
     else:
-        newest = _newest(ordered)
-        title, lines = _digest_title(newest), _digest_lines(newest, len(ordered))
+        newest = _drop_superseded(ordered)
+        title, lines = _format_digest_title(newest), _format_digest_lines(newest, len(ordered))
     if waited >= LATE_SECONDS:
         which = "that" if len(ordered) == 1 else "the oldest of these was read"
         lines.append(f"This message was made {wording.span(waited)} after {which}.")
     return Message(
-        key=_key(channel, ordered),
+        key=_compute_message_key(channel, ordered),
         severity=min((severity_of(one) for one in ordered), key=_SEVERITIES.index),
         title=title,
         text="\n".join(lines),
@@ -113,10 +113,12 @@ def item_of(notice: Notice) -> Item:
         }
     shown = {name: None if one is None else str(one) for name, one in numbers.items()}
     cures = () if notice.advice is None else notice.advice.cures
-    return Item(key=notice.key, fields=texts | shown, cures=tuple(_cure_item(one) for one in cures))
+    return Item(
+        key=notice.key, fields=texts | shown, cures=tuple(_build_cure_item(one) for one in cures)
+    )
 
 
-def _cure_item(cure: Cure) -> dict[str, str]:
+def _build_cure_item(cure: Cure) -> dict[str, str]:
     """Build a cure for machines, with the exact amount and the token's address only."""
     return {
         "kind": str(cure.kind),
@@ -126,13 +128,13 @@ def _cure_item(cure: Cure) -> dict[str, str]:
     }
 
 
-def _key(channel: str, told: Sequence[Notice]) -> str:
+def _compute_message_key(channel: str, told: Sequence[Notice]) -> str:
     """Return a key that is the same for the same notices to the same channel."""
     said = "\n".join([channel, *sorted(one.key for one in told)])
     return hashlib.sha256(said.encode()).hexdigest()[:KEY_DIGITS]
 
 
-def _badness(notice: Notice) -> tuple[int, int, int, str]:
+def _sort_worst_first(notice: Notice) -> tuple[int, int, int, str]:
     """Return a sort key that puts the worst notices first."""
     tier = _TIERS.index(notice.tier) if notice.tier in _TIERS else len(_TIERS)
     factor = notice.health_factor
@@ -144,26 +146,26 @@ def _badness(notice: Notice) -> tuple[int, int, int, str]:
     )
 
 
-def _opening(notice: Notice) -> str:
+def _format_opening(notice: Notice) -> str:
     return _OPENINGS[notice.kind].format(tier=notice.tier)
 
 
-def _title(notice: Notice) -> str:
+def _format_title(notice: Notice) -> str:
     if notice.kind is NoticeKind.ALARM:
         return f"Alarm of the keeper: {words.line(notice.detail)}"
     state = "" if notice.health_factor is None else f", health {words.health(notice.health_factor)}"
-    return f"{words.shortened(notice.account or '')} {_opening(notice)}{state}"
+    return f"{words.shortened(notice.account or '')} {_format_opening(notice)}{state}"
 
 
-def _lines(notice: Notice) -> list[str]:
+def _format_lines(notice: Notice) -> list[str]:
     """Format a notice as lines, with an empty line between paragraphs."""
     read = f"Read at block {notice.block_number}, {wording.moment(notice.timestamp)}."
     if notice.kind is NoticeKind.ALARM:
         where = [f"Market: {notice.market}"] if notice.market else []
         return [words.sentence(notice.detail), *where, "", read]
-    lines = [f"Account {notice.account} {_opening(notice)}.", f"Market: {notice.market}"]
+    lines = [f"Account {notice.account} {_format_opening(notice)}.", f"Market: {notice.market}"]
     if notice.health_factor is not None:
-        steadied = _steadied(notice)
+        steadied = _format_guarded_health(notice)
         lines.append(
             f"Health: {words.health(notice.health_factor)}{steadied}; it can be liquidated below 1."
         )
@@ -172,15 +174,15 @@ def _lines(notice: Notice) -> list[str]:
             f" {words.dollars(notice.collateral_usd_e8, up=False)}."
         )
     lines += [words.sentence(notice.detail)] if notice.detail else []
-    left = _time_left(notice)
+    left = _format_time_left(notice)
     lines += ["", left] if left else []
     if notice.advice is not None:
         lines += ["", *advice_lines(notice.advice, notice.health_factor)]
-        read += _reckoned(notice, notice.advice)
+        read += _format_advice_block(notice, notice.advice)
     return [*lines, "", read]
 
 
-def _reckoned(notice: Notice, advice: Advice) -> str:
+def _format_advice_block(notice: Notice, advice: Advice) -> str:
     """Format the block of the advice, where it differs from the notice's."""
     if advice.block_number in (None, notice.block_number) or advice.timestamp is None:
         return ""
@@ -188,7 +190,7 @@ def _reckoned(notice: Notice, advice: Advice) -> str:
     return f" Amounts and distances: at block {advice.block_number}, {moment}."
 
 
-def _steadied(notice: Notice) -> str:
+def _format_guarded_health(notice: Notice) -> str:
     """Format the health at the guard's prices, where it differs."""
     guarded = notice.guarded_health_factor
     if guarded is None or guarded == notice.health_factor:
@@ -196,14 +198,14 @@ def _steadied(notice: Notice) -> str:
     return f", {words.health(guarded)} at the steadied prices"
 
 
-def _time_left(notice: Notice) -> str:
+def _format_time_left(notice: Notice) -> str:
     if notice.kind in CLOSING:
         return ""
     if notice.health_factor is None:
         return f"Time: not known; below a health of 1 anybody may liquidate it {_UNLESS}."
-    until = _waits_until(notice)
+    until = _find_wait_end(notice)
     if until is not None:
-        return f"Time: {_granted(notice, until)}"
+        return f"Time: {_format_grace(notice, until)}"
     if _is_liquidatable(notice):
         return (
             "Time: none; it was past the line when this was read, and anybody may liquidate such an"
@@ -215,7 +217,7 @@ def _time_left(notice: Notice) -> str:
     return f"Time: {later}"
 
 
-def _granted(notice: Notice, until: Timestamp) -> str:
+def _format_grace(notice: Notice, until: Timestamp) -> str:
     """Format the keeper's wait, and its worth below and above the threshold."""
     left = wording.span(until - notice.timestamp)
     waits = (
@@ -234,13 +236,13 @@ def _is_liquidatable(notice: Notice) -> bool:
     return notice.health_factor is not None and notice.health_factor < WAD
 
 
-def _waits_until(notice: Notice) -> Timestamp | None:
+def _find_wait_end(notice: Notice) -> Timestamp | None:
     """Return the end of this keeper's wait, None where it no longer waits."""
     is_over = notice.deadline is None or notice.deadline <= notice.timestamp
     return None if is_over or notice.kind in CLOSING else notice.deadline
 
 
-def _newest(told: Sequence[Notice]) -> list[Notice]:
+def _drop_superseded(told: Sequence[Notice]) -> list[Notice]:
     """Drop notices that a later one of the same episode supersedes.
 
     Closing notices, liquidations and alarms are always retained.
@@ -248,7 +250,7 @@ def _newest(told: Sequence[Notice]) -> list[Notice]:
     last = dict[tuple[str | None, str | None, int | None], Notice]()
     for one in told:
         subject = (one.market, one.account, one.episode)
-        if _place(one) > _place(last.get(subject, one)):
+        if _get_recency(one) > _get_recency(last.get(subject, one)):
             last[subject] = one
         last.setdefault(subject, one)
     return [
@@ -258,13 +260,13 @@ def _newest(told: Sequence[Notice]) -> list[Notice]:
     ]
 
 
-def _place(notice: Notice) -> tuple[int, int]:
+def _get_recency(notice: Notice) -> tuple[int, int]:
     """Return a sort key within an episode, by block and then by severity."""
     tier = _TIERS.index(notice.tier) if notice.tier in _TIERS else len(_TIERS)
     return (notice.block_number, -tier)
 
 
-def _digest_title(told: Sequence[Notice]) -> str:
+def _format_digest_title(told: Sequence[Notice]) -> str:
     alarms = sum(one.kind is NoticeKind.ALARM for one in told)
     accounts = len({(one.market, one.account) for one in told if one.account is not None})
     parts = [f"{alarms:,} {wording.plural('alarm', alarms)}"] if alarms else []
@@ -277,17 +279,17 @@ def _digest_title(told: Sequence[Notice]) -> str:
     return f"Margin calls: {', '.join(parts)}"
 
 
-def _digest_lines(told: Sequence[Notice], notices: int) -> list[str]:
+def _format_digest_lines(told: Sequence[Notice], notices: int) -> list[str]:
     """Format a digest's lines. ``notices`` also counts the superseded ones."""
     lines = [f"{notices:,} notices in one message, the worst first.", ""]
-    lines += [f"- {_digest_line(one)}" for one in told[:LISTED]]
+    lines += [f"- {_format_digest_line(one)}" for one in told[:LISTED]]
     if len(told) > LISTED:
         lines += ["", f"And {len(told) - LISTED:,} more: `keeper calls` lists every open call."]
     newest = max(told, key=lambda one: one.block_number)
     return [*lines, "", f"Up to block {newest.block_number}, {wording.moment(newest.timestamp)}."]
 
 
-def _digest_line(notice: Notice) -> str:
+def _format_digest_line(notice: Notice) -> str:
     if notice.kind is NoticeKind.ALARM:
         where = f", in {words.market(notice.market)}" if notice.market else ""
         return f"Alarm: {words.line(notice.detail)}{where}"
@@ -296,18 +298,19 @@ def _digest_line(notice: Notice) -> str:
     state = none if factor is None else f", health {words.health(factor)}"
     owed = "" if factor is None else f", debt {words.dollars(notice.debt_usd_e8, up=True)}"
     return (
-        f"{notice.account} {_opening(notice)}{state}{owed},"
-        f" in {words.market(notice.market or '')}{_waits(notice)}{_best(notice)}"
+        f"{notice.account} {_format_opening(notice)}{state}{owed},"
+        f" in {words.market(notice.market or '')}"
+        f"{_format_digest_wait(notice)}{_format_best_cure(notice)}"
     )
 
 
-def _waits(notice: Notice) -> str:
+def _format_digest_wait(notice: Notice) -> str:
     """Format the end of this keeper's wait for a digest, empty without a wait."""
-    until = _waits_until(notice)
+    until = _find_wait_end(notice)
     return "" if until is None else f"; this keeper waits until {wording.moment(until)}"
 
 
-def _best(notice: Notice) -> str:
+def _format_best_cure(notice: Notice) -> str:
     if notice.advice is None or not notice.advice.cures:
         return ""
     target, until = wording.health(notice.advice.target), wording.moment(notice.advice.holds_until)

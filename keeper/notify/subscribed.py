@@ -22,7 +22,7 @@ class Subscribed:
         """Load the file. A wrong file raises ConfigError and stops the keeper at its start."""
         self._path = path
         self._channels = list(channels)
-        self._stamp = _stamp(path)
+        self._stamp = _read_stamp(path)
         self._in_effect = (
             everything_to(self._channels)
             if path is None
@@ -40,7 +40,7 @@ class Subscribed:
 
     def refresh(self) -> None:
         """Reload the file if it changed. A wrong file leaves the old subscriptions in effect."""
-        stamp = _stamp(self._path)
+        stamp = _read_stamp(self._path)
         if self._path is None or stamp == self._stamp:
             return
         self._stamp = stamp
@@ -56,7 +56,7 @@ class Subscribed:
             log.info("subscriptions_read count=%d", len(self._in_effect.subscription))
 
 
-def _stamp(path: Path | None) -> Stamp | None:
+def _read_stamp(path: Path | None) -> Stamp | None:
     """Return the file's stamp, None without a file."""
     if path is None:
         return None

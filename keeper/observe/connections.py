@@ -63,24 +63,24 @@ class Connections:
     loop: asyncio.AbstractEventLoop
     most: int
     seconds: float
-    open: dict["_Connection", None] = field(default_factory=dict)
+    open: dict["_BoundedConnection", None] = field(default_factory=dict)
 
     def __call__(self) -> asyncio.BaseProtocol:
         """Return the protocol of a new connection, closing an old one at the limit."""
         share = self.most // KEPT_FREE
         waiting = [known for known in self.open if not known.is_heard]
         if len(self.open) >= self.most and not share:
-            return _Refused()
+            return _RefusedConnection()
         # mutation: F43 connection-count
         if len(self.open) >= self.most or len(waiting) >= self.most - share:
             next(iter([*waiting, *self.open])).end()
-        made = _Connection(self)
+        made = _BoundedConnection(self)
         self.open[made] = None
         self.loop.call_later(self.seconds, made.end)  # mutation: F43 connection-time
         return made
 
 
-class _Refused(asyncio.Protocol):
+class _RefusedConnection(asyncio.Protocol):
     """A connection beyond the limit."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -88,7 +88,7 @@ class _Refused(asyncio.Protocol):
         cast("asyncio.Transport", transport).abort()
 
 
-class _Connection(asyncio.Protocol):
+class _BoundedConnection(asyncio.Protocol):
     """One client's connection, which passes bounded input to aiohttp's protocol."""
 
     def __init__(self, among: Connections) -> None:

@@ -18,7 +18,7 @@ Event = dict[str, object]
 def decision_event(decision: Decision, head: Head) -> Event:
     """Build the event of one decision at one block."""
     if isinstance(decision, Liquidate):
-        return {**_liquidate(decision.plan, head), **_further(decision.further)}
+        return {**_build_liquidate_event(decision.plan, head), **_further(decision.further)}
     profit = decision.net_profit
     return {
         "event": "decision",
@@ -31,7 +31,7 @@ def decision_event(decision: Decision, head: Head) -> Event:
         "receive": [],
         "net_profit_wei": None if profit is None else str(profit),
         **({} if decision.until is None else {"until": decision.until}),
-        **_block(head),
+        **_build_block_fields(head),
     }
 
 
@@ -42,7 +42,7 @@ def head_event(head: Head, *, markets: int, accounts: int, unhealthy: int) -> Ev
         "markets": markets,
         "accounts": accounts,
         "unhealthy": unhealthy,
-        **_block(head),
+        **_build_block_fields(head),
     }
 
 
@@ -54,7 +54,7 @@ def trouble_event(kind: str, market: str, reason: object, head: Head) -> Event:
     were read again from the contracts.
     """
     told = list(reason) if isinstance(reason, tuple) else reason
-    return {"event": kind, "market": market, "reason": told, **_block(head)}
+    return {"event": kind, "market": market, "reason": told, **_build_block_fields(head)}
 
 
 def parity_event(news: ParityNews, head: Head) -> Event:
@@ -72,7 +72,7 @@ def parity_event(news: ParityNews, head: Head) -> Event:
         "what": found.what,
         "ours": found.ours,
         "theirs": found.theirs,
-        **_block(head),
+        **_build_block_fields(head),
     }
 
 
@@ -89,7 +89,7 @@ def coverage_event(news: CoverageNews, head: Head) -> Event:
         "uncovered_usd_e8": None if worth is None else str(worth),
         "detail": news.detail,
         "hint": news.hint,
-        **_block(head),
+        **_build_block_fields(head),
     }
 
 
@@ -104,7 +104,7 @@ def stretch_event(news: StretchNews, head: Head) -> Event:
         "market": news.market,
         "first_block": news.first,
         "detail": news.detail,
-        **_block(head),
+        **_build_block_fields(head),
     }
 
 
@@ -126,7 +126,7 @@ def cure_event(
             "action": "skip",
             "reason": str(found.reason),
             "detail": found.detail,
-            **_block(head),
+            **_build_block_fields(head),
         }
     cure = found.cure
     return {
@@ -139,7 +139,7 @@ def cure_event(
         "value": str(cure.value),
         "target": str(found.target),
         "gas_cost_wei": None if gas_cost is None else str(gas_cost),
-        **_block(head),
+        **_build_block_fields(head),
     }
 
 
@@ -165,7 +165,7 @@ def clear_event(
         told |= {"reason": str(refusal.reason), "detail": refusal.detail}
     if cost is not None:
         told["cost_wei"] = str(cost)
-    return {**told, **_block(head)}
+    return {**told, **_build_block_fields(head)}
 
 
 def _further(plans: Sequence[Plan]) -> Event:
@@ -188,7 +188,7 @@ def _further(plans: Sequence[Plan]) -> Event:
     }
 
 
-def _liquidate(plan: Plan, head: Head) -> Event:
+def _build_liquidate_event(plan: Plan, head: Head) -> Event:
     return {
         "event": "decision",
         "action": "liquidate",
@@ -203,11 +203,11 @@ def _liquidate(plan: Plan, head: Head) -> Event:
         "gross_profit": {"token": plan.spend_token, "amount": str(plan.gross_profit)},
         "net_profit_wei": str(plan.net_profit),
         "bad_debt": {"token": plan.spend_token, "amount": str(plan.bad_debt)},
-        **_block(head),
+        **_build_block_fields(head),
     }
 
 
-def _block(head: Head) -> Event:
+def _build_block_fields(head: Head) -> Event:
     return {"block_number": head.number, "block_hash": head.hash}
 
 
@@ -224,8 +224,8 @@ def margin_event(notice: Notice) -> Event:
         "market": notice.market,
         "account": notice.account,
         "episode": notice.episode,
-        "health_factor": _text(notice.health_factor),
-        "guarded_health_factor": _text(notice.guarded_health_factor),
+        "health_factor": _to_text(notice.health_factor),
+        "guarded_health_factor": _to_text(notice.guarded_health_factor),
         "deadline": notice.deadline,
         "detail": notice.detail,
         "key": notice.key,
@@ -234,5 +234,5 @@ def margin_event(notice: Notice) -> Event:
     }
 
 
-def _text(value: int | None) -> str | None:
+def _to_text(value: int | None) -> str | None:
     return None if value is None else str(value)

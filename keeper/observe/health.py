@@ -110,14 +110,14 @@ def markets_check(
     def check() -> str:
         faults = quarantined()
         if len(faults) >= markets:
-            return f"no market can be read: {_reasons(faults)}"
+            return f"no market can be read: {_join_reasons(faults)}"
         faults = unanswered()
-        return f"not read because of the node: {_reasons(faults)}" if faults else ""
+        return f"not read because of the node: {_join_reasons(faults)}" if faults else ""
 
     return check
 
 
-def _reasons(faults: Mapping[MarketKey, str]) -> str:
+def _join_reasons(faults: Mapping[MarketKey, str]) -> str:
     return "; ".join(f"{key}: {why}" for key, why in faults.items())
 
 
@@ -145,12 +145,12 @@ def journal_check(path: Path, failing: Callable[[], bool]) -> Check:
 
     The file must be the same as at the check's creation, with free space on its disk.
     """
-    made = _identity(path)
+    made = _read_identity(path)
 
     def check() -> str:
         if failing():
             return "the last commit to the journal failed"
-        if made is None or _identity(path) != made:
+        if made is None or _read_identity(path) != made:
             return "the journal's file is gone, or another one is in its place"
         if not os.access(path, os.W_OK):
             return "the journal's file may not be written"
@@ -162,7 +162,7 @@ def journal_check(path: Path, failing: Callable[[], bool]) -> Check:
     return check
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def _read_identity(path: Path) -> tuple[int, int] | None:
     try:
         found = path.stat()
     except OSError:

@@ -68,7 +68,7 @@ def application(window: Window) -> web.Application:
 
     async def readyz(_: web.Request) -> web.Response:
         reasons = {name: why for name, why in window.health.report().items() if why}
-        return _document({"ready": not reasons, "reasons": reasons}, failing=bool(reasons))
+        return _build_response({"ready": not reasons, "reasons": reasons}, failing=bool(reasons))
 
     async def healthz(request: web.Request) -> web.Response:
         found = window.health.report()
@@ -78,13 +78,13 @@ def application(window: Window) -> web.Application:
             document["components"] = {
                 name: {"ok": not why, "reason": why} for name, why in found.items()
             }
-        return _document(document, failing=failing)
+        return _build_response(document, failing=failing)
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=await window.metrics(), headers={"Content-Type": METRICS_TYPE})
 
     async def version(_: web.Request) -> web.Response:
-        return _document(dict(window.version))
+        return _build_response(dict(window.version))
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -92,7 +92,7 @@ def application(window: Window) -> web.Application:
         if host_name(request.headers.get("Host", "")) not in window.hosts:
             answer: web.StreamResponse = web.Response(status=403, text="this host is not served\n")
         else:
-            answer = await _answered(request, handler)
+            answer = await _serve_request(request, handler)
         answer.headers.update(_HEADERS)
         answer.force_close()
         return answer
@@ -110,7 +110,7 @@ def application(window: Window) -> web.Application:
     return app
 
 
-async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _serve_request(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
     except web.HTTPException as refused:
@@ -167,6 +167,6 @@ async def served(window: Window, host: str, port: int) -> AsyncIterator[int | No
         bad_requests.removeFilter(bounded)
 
 
-def _document(document: Mapping[str, object], *, failing: bool = False) -> web.Response:
+def _build_response(document: Mapping[str, object], *, failing: bool = False) -> web.Response:
     text = json.dumps(document, ensure_ascii=False) + "\n"
     return web.Response(status=503 if failing else 200, text=text, content_type="application/json")

@@ -40,9 +40,9 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record on one line. A traceback follows the event, with bars for line ends."""
-        parts = [_moment(record), record.levelname, record.name, _message(record)]
-        parts += [f"{key}={one_line(str(value))}" for key, value in _extra(record).items()]
-        parts += [part for part in (_trace(record),) if part]
+        parts = [_format_time(record), record.levelname, record.name, _format_message(record)]
+        parts += [f"{key}={one_line(str(value))}" for key, value in _select_extra(record).items()]
+        parts += [part for part in (_format_trace(record),) if part]
         return " ".join(parts)
 
 
@@ -52,24 +52,24 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one JSON document. Integers beyond 53 bits become text."""
         document = {
-            "time": _moment(record),
+            "time": _format_time(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": _message(record),
-            **{key: _plain(value) for key, value in _extra(record).items()},
+            "event": _format_message(record),
+            **{key: _to_plain(value) for key, value in _select_extra(record).items()},
         }
-        trace = _trace(record)
+        trace = _format_trace(record)
         if trace:
             document["error"] = trace
         return json.dumps(document, ensure_ascii=False)
 
 
-def _moment(record: logging.LogRecord) -> str:
+def _format_time(record: logging.LogRecord) -> str:
     moment = datetime.fromtimestamp(record.created, tz=UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _message(record: logging.LogRecord) -> str:
+def _format_message(record: logging.LogRecord) -> str:
     """Return the event's text, unformatted where a log call has wrong arguments."""
     try:
         return one_line(record.getMessage())
@@ -77,11 +77,11 @@ def _message(record: logging.LogRecord) -> str:
         return one_line(str(record.msg))
 
 
-def _extra(record: logging.LogRecord) -> dict[str, object]:
+def _select_extra(record: logging.LogRecord) -> dict[str, object]:
     return {key: value for key, value in vars(record).items() if key not in _STANDARD}
 
 
-def _plain(value: object) -> object:
+def _to_plain(value: object) -> object:
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int) and abs(value) < 2**53:
@@ -89,7 +89,7 @@ def _plain(value: object) -> object:
     return one_line(str(value))
 
 
-def _trace(record: logging.LogRecord) -> str:
+def _format_trace(record: logging.LogRecord) -> str:
     if not record.exc_info or record.exc_info[1] is None:
         return ""
     text = "".join(traceback.format_exception(record.exc_info[1]))

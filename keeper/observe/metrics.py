@@ -44,11 +44,11 @@ class Metrics:
         self.disagreements: dict[str, int] = {}
         self.book_failures = 0
         ProcessCollector(registry=self.registry)
-        self.registry.register(_Read(self))
-        self._about_the_chain()
-        self._about_the_work()
-        self._about_margin_calls()
-        self._about_money()
+        self.registry.register(_CountCollector(self))
+        self._create_chain_metrics()
+        self._create_work_metrics()
+        self._create_margin_metrics()
+        self._create_money_metrics()
 
     def text(self) -> bytes:
         """Render all metrics in Prometheus' text format 0.0.4."""
@@ -65,31 +65,39 @@ class Metrics:
             self.second_looks.labels(result).inc(count - self._looks_counted.get(result, 0))
             self._looks_counted[result] = count
 
-    def _about_the_chain(self) -> None:
-        self.build = self._gauge("build_info", "What runs; always 1", "version", "chain_id", "mode")
-        self.head_number = self._gauge(
+    def _create_chain_metrics(self) -> None:
+        self.build = self._create_gauge(
+            "build_info", "What runs; always 1", "version", "chain_id", "mode"
+        )
+        self.head_number = self._create_gauge(
             "head_block_number", "Number of the newest block heard of", "endpoint"
         )
-        self.endpoint_state = self._gauge(
+        self.endpoint_state = self._create_gauge(
             "rpc_endpoint_state", "1 for the state that an endpoint is in", "endpoint", "state"
         )
-        self.endpoint_lag = self._gauge(
+        self.endpoint_lag = self._create_gauge(
             "rpc_endpoint_lag_blocks", "Blocks that an endpoint is behind the others", "endpoint"
         )
-        self.endpoint_head_age = self._gauge(
+        self.endpoint_head_age = self._create_gauge(
             "rpc_endpoint_head_age_seconds", "Since an endpoint's newest block", "endpoint"
         )
-        self.head_age = self._gauge("head_age_seconds", "Time since the chain was heard to grow")
-        self.head_time = self._gauge("head_timestamp_seconds", "The newest block's own timestamp")
-        self.reorgs = self._histogram("reorg_depth_blocks", "Blocks that a reorg took back", DEPTHS)
-        self.rpc_seconds = self._histogram(
+        self.head_age = self._create_gauge(
+            "head_age_seconds", "Time since the chain was heard to grow"
+        )
+        self.head_time = self._create_gauge(
+            "head_timestamp_seconds", "The newest block's own timestamp"
+        )
+        self.reorgs = self._create_histogram(
+            "reorg_depth_blocks", "Blocks that a reorg took back", DEPTHS
+        )
+        self.rpc_seconds = self._create_histogram(
             "rpc_request_duration_seconds",
             "From a message to a node to its answer; several methods in one are a batch",
             FAST,
             "endpoint",
             "method",
         )
-        self.rpc_errors = self._counter(
+        self.rpc_errors = self._create_counter(
             "rpc_errors",
             "Requests that failed, by the keeper's error code; a call that reverts is one, too",
             "endpoint",
@@ -97,118 +105,132 @@ class Metrics:
             "class",
         )
 
-    def _about_the_work(self) -> None:
-        self.positions = self._gauge(
+    def _create_work_metrics(self) -> None:
+        self.positions = self._create_gauge(
             "positions", "Accounts with debt, by how near to liquidation", "market", "band"
         )
-        self.quarantined = self._gauge(
+        self.quarantined = self._create_gauge(
             "market_quarantined", "1 for a market that cannot be read", "market"
         )
-        self.doubted = self._gauge(
+        self.doubted = self._create_gauge(
             "parity_doubted_accounts", "Accounts that differ from the contracts' own answer"
         )
-        self.uncovered = self._gauge(
+        self.uncovered = self._create_gauge(
             "book_uncovered_debt_usd",
             "Debt by the contracts' totals that no account of the book owes, in dollars",
             "market",
         )
-        self.rebuilds = self._counter(
+        self.rebuilds = self._create_counter(
             "book_rebuilds", "Times that a market's accounts had to be read anew", "market"
         )
-        self.covered_block = self._gauge(
+        self.covered_block = self._create_gauge(
             "book_covered_block_number", "The newest block that was looked at twice and explained"
         )
-        self.unexplained = self._gauge(
+        self.unexplained = self._create_gauge(
             "book_unexplained_stretches", "Stretches of blocks whose changes no log explains"
         )
-        self.second_looks = self._counter(
+        self.second_looks = self._create_counter(
             "book_second_looks", "Searches for logs that were left out", "result"
         )
         self._looks_counted: dict[str, int] = {}
-        self.kept_block = self._gauge(
+        self.kept_block = self._create_gauge(
             "book_kept_block_number", "The newest block that a restart goes on from"
         )
-        self.scan = self._histogram("scan_duration_seconds", "Time to read a block's markets", FAST)
-        self.to_decision = self._histogram(
+        self.scan = self._create_histogram(
+            "scan_duration_seconds", "Time to read a block's markets", FAST
+        )
+        self.to_decision = self._create_histogram(
             "block_to_decision_seconds", "From hearing of a block to its decisions", FAST
         )
-        self.to_submit = self._histogram(
+        self.to_submit = self._create_histogram(
             "block_to_submit_seconds", "From hearing of a block to its transactions' leaving", FAST
         )
-        self.decisions = self._counter(
+        self.decisions = self._create_counter(
             "decisions",
             "Decisions as told: a skip once until its reason changes",
             "outcome",
             "reason",
         )
-        self.blocks = self._counter("blocks", "Blocks taken up, by what became of them", "result")
-        self.progress = self._gauge(
+        self.blocks = self._create_counter(
+            "blocks", "Blocks taken up, by what became of them", "result"
+        )
+        self.progress = self._create_gauge(
             "last_progress_timestamp_seconds", "When a stage was last passed", "stage"
         )
-        self.lag = self._histogram(
+        self.lag = self._create_histogram(
             "eventloop_lag_seconds", "By how much a timer of the process came late", FAST
         )
-        self.tasks = self._gauge("eventloop_tasks", "Tasks of the process that have not ended")
+        self.tasks = self._create_gauge(
+            "eventloop_tasks", "Tasks of the process that have not ended"
+        )
 
-    def _about_margin_calls(self) -> None:
-        self.margin_accounts = self._gauge(
+    def _create_margin_metrics(self) -> None:
+        self.margin_accounts = self._create_gauge(
             "margin_accounts", "Accounts in an episode of margin calls, by tier", "tier"
         )
-        self.oracle_age = self._gauge(
+        self.oracle_age = self._create_gauge(
             "oracle_age_seconds", "How long before the newest block a feed had answered", "feed"
         )
-        self.oracle_rejections = self._counter(
+        self.oracle_rejections = self._create_counter(
             "oracle_rejections", "Prices that were not trusted, once a block", "feed", "reason"
         )
 
-    def _about_money(self) -> None:
-        self.tx = self._counter("tx", "Nonces, by the state they came into", "state")
-        self.attempts = self._counter("tx_attempts", "Signed bytes that left", "kind", "result")
-        self.bumps = self._counter("tx_fee_bumps", "Transactions replaced by dearer ones")
-        self.inflight = self._gauge("tx_inflight", "Nonces that no block consumed yet")
-        self.confirm = self._histogram(
+    def _create_money_metrics(self) -> None:
+        self.tx = self._create_counter("tx", "Nonces, by the state they came into", "state")
+        self.attempts = self._create_counter(
+            "tx_attempts", "Signed bytes that left", "kind", "result"
+        )
+        self.bumps = self._create_counter("tx_fee_bumps", "Transactions replaced by dearer ones")
+        self.inflight = self._create_gauge("tx_inflight", "Nonces that no block consumed yet")
+        self.confirm = self._create_histogram(
             "tx_confirm_duration_seconds", "From the first send of a nonce to its receipt", SLOW
         )
-        self.plans = self._counter("plans", "Liquidations in mined transactions", "result")
-        self.gas_spent = self._counter(
+        self.plans = self._create_counter("plans", "Liquidations in mined transactions", "result")
+        self.gas_spent = self._create_counter(
             "gas_spent_ether", "Gas paid since the start, each nonce once, at its dearest"
         )
-        self.profit_usd = self._gauge(
+        self.profit_usd = self._create_gauge(
             "profit_usd", "Profit less gas since the start, in dollars of the decision, less reorgs"
         )
-        self.profit = self._gauge(
+        self.profit = self._create_gauge(
             "profit_ether", "Profit less gas since the start, at the plans' prices, less reorgs"
         )
-        self.gas_price = self._gauge("tx_gas_price_gwei", "What a gas cost in the newest receipt")
-        self.nonce = self._gauge("nonce", "The next nonce, by whom one asks", "kind")
-        self.balance = self._gauge("wallet_balance_ether", "What the key's account holds")
-        self.told = self._counter(
+        self.gas_price = self._create_gauge(
+            "tx_gas_price_gwei", "What a gas cost in the newest receipt"
+        )
+        self.nonce = self._create_gauge("nonce", "The next nonce, by whom one asks", "kind")
+        self.balance = self._create_gauge("wallet_balance_ether", "What the key's account holds")
+        self.told = self._create_counter(
             "notifications", "Messages handed to channels", "channel", "result"
         )
-        self.outbox_waiting = self._gauge("outbox_waiting", "Notices and messages still to be told")
-        self.outbox_oldest = self._gauge(
+        self.outbox_waiting = self._create_gauge(
+            "outbox_waiting", "Notices and messages still to be told"
+        )
+        self.outbox_oldest = self._create_gauge(
             "outbox_oldest_seconds", "How long the oldest of them has waited"
         )
-        self.outbox_dead = self._gauge("outbox_dead", "Messages that were given up")
-        self.breaker = self._gauge("breaker_open", "1 for a switch that holds sending", "name")
-        self.finality = self._counter(
+        self.outbox_dead = self._create_gauge("outbox_dead", "Messages that were given up")
+        self.breaker = self._create_gauge(
+            "breaker_open", "1 for a switch that holds sending", "name"
+        )
+        self.finality = self._create_counter(
             "finality_events", "Times that blocks were taken back that counted as final", "state"
         )
-        self.held = self._gauge("signing_held", "1 while nothing, or not all, may be sent")
+        self.held = self._create_gauge("signing_held", "1 while nothing, or not all, may be sent")
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+    def _create_counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"keeper_{name}", text, labels, registry=self.registry)
 
-    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+    def _create_gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"keeper_{name}", text, labels, registry=self.registry)
 
-    def _histogram(
+    def _create_histogram(
         self, name: str, text: str, buckets: tuple[float, ...], *labels: str
     ) -> Histogram:
         return Histogram(f"keeper_{name}", text, labels, registry=self.registry, buckets=buckets)
 
 
-class _Read(Collector):
+class _CountCollector(Collector):
     """Collector of counts that are maintained elsewhere."""
 
     def __init__(self, metrics: Metrics) -> None:

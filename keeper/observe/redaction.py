@@ -37,7 +37,7 @@ def endpoint_label(url: str) -> str:
 
 def redacted(text: str) -> str:
     """Return ``text`` without endpoint paths, keys and tokens. Line breaks remain."""
-    text = _URL.sub(_shown_url, text)
+    text = _URL.sub(_redact_url, text)
     text = _BEARER.sub(rf"\1\2{HIDDEN}", text)
     return _KEY.sub(rf"\1{HIDDEN}", text)
 
@@ -47,7 +47,7 @@ def one_line(text: str) -> str:
     return _CONTROL.sub(" ", _ANSI.sub("", redacted(text))).strip()
 
 
-def _shown_url(match: re.Match[str]) -> str:
+def _redact_url(match: re.Match[str]) -> str:
     """Return the endpoint's label, with the punctuation that followed its address."""
     rest = match.group(2)
     trailing = rest[len(rest.rstrip(".,;:)]")) :]

@@ -55,12 +55,12 @@ def unbuffered(stream: TextIO) -> Stream:
     """Return the file descriptor of a stream, or the stream itself without one."""
     try:
         stream.flush()
-        return Descriptor(stream.fileno(), *_codec(stream))
+        return Descriptor(stream.fileno(), *_select_codec(stream))
     except (OSError, ValueError):
         return stream
 
 
-def _codec(stream: TextIO) -> tuple[str, str]:
+def _select_codec(stream: TextIO) -> tuple[str, str]:
     """Return a stream's encoding, and an error handler that never raises."""
     errors = getattr(stream, "errors", None)
     lossy = "replace" if errors in (None, "strict", "surrogateescape") else errors

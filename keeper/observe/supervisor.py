@@ -33,17 +33,17 @@ class Supervisor:
 
     def ready(self) -> None:
         """Notify that the start is complete and blocks are followed."""
-        self._tell("READY=1")
+        self._send_state("READY=1")
 
     def got_on(self, head: Head) -> None:
         """Notify that a block is completely processed."""
-        self._tell(f"WATCHDOG=1\nSTATUS=block {head.number}")
+        self._send_state(f"WATCHDOG=1\nSTATUS=block {head.number}")
 
     def stopping(self) -> None:
         """Notify that the process is ending."""
-        self._tell("STOPPING=1")
+        self._send_state("STOPPING=1")
 
-    def _tell(self, state: str) -> None:
+    def _send_state(self, state: str) -> None:
         if not self._address:
             return
         try:

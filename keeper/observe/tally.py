@@ -38,15 +38,15 @@ class Tally:
     def told(self, event: Event) -> None:
         """Count one event."""
         known: Mapping[str, Callable[[Event], None]] = {
-            "decision": self._decision,
-            "attempt": self._attempt,
-            "included": self._included,
-            "reopened": self._reopened,
-            "final": self._final,
-            "breaker": self._breaker,
-            "finality": self._finality,
-            "notification": self._notification,
-            "rebuilt": self._rebuilt,
+            "decision": self._count_decision,
+            "attempt": self._count_attempt,
+            "included": self._count_inclusion,
+            "reopened": self._count_reopening,
+            "final": self._count_final,
+            "breaker": self._set_breaker,
+            "finality": self._count_finality,
+            "notification": self._count_notification,
+            "rebuilt": self._count_rebuild,
         }
         count = known.get(str(event.get("event")))
         if count is None:
@@ -56,13 +56,13 @@ class Tally:
         except (LookupError, TypeError, ValueError) as error:
             log.warning("event_not_counted event=%s reason=%r", event.get("event"), error)
 
-    def _rebuilt(self, event: Event) -> None:
+    def _count_rebuild(self, event: Event) -> None:
         self.metrics.rebuilds.labels(str(event["market"])).inc()
 
-    def _decision(self, event: Event) -> None:
+    def _count_decision(self, event: Event) -> None:
         self.metrics.decisions.labels(str(event["action"]), str(event["reason"])).inc()
 
-    def _attempt(self, event: Event) -> None:
+    def _count_attempt(self, event: Event) -> None:
         kind = str(event["kind"])
         self.metrics.attempts.labels(kind, str(event["result"])).inc()
         if kind == "send":
@@ -71,7 +71,7 @@ class Tally:
         elif kind == "bump":
             self.metrics.bumps.inc()
 
-    def _included(self, event: Event) -> None:
+    def _count_inclusion(self, event: Event) -> None:
         cancelled = event["kind"] == "cancel"
         state = "cancelled" if cancelled else "succeeded" if event["success"] else "reverted"
         self.metrics.tx.labels(state).inc()
@@ -82,24 +82,24 @@ class Tally:
         plans = event["plans"]
         for plan in plans if isinstance(plans, list) else []:
             self.metrics.plans.labels("failed" if plan["failure"] else "succeeded").inc()
-        self._book(event, 1)
+        self._count_profit(event, 1)
 
-    def _reopened(self, event: Event) -> None:
+    def _count_reopening(self, event: Event) -> None:
         self.metrics.tx.labels("reopened").inc()
-        self._book(event, -1)
+        self._count_profit(event, -1)
 
-    def _final(self, event: Event) -> None:
+    def _count_final(self, event: Event) -> None:
         self.metrics.tx.labels("final").inc()
         self._sent.pop(event["nonce"], None)
         self._gas.pop(event["nonce"], None)
 
-    def _breaker(self, event: Event) -> None:
+    def _set_breaker(self, event: Event) -> None:
         self.metrics.breaker.labels(str(event["name"])).set(event["state"] == "open")
 
-    def _finality(self, event: Event) -> None:
+    def _count_finality(self, event: Event) -> None:
         self.metrics.finality.labels(str(event["state"])).inc()
 
-    def _notification(self, event: Event) -> None:
+    def _count_notification(self, event: Event) -> None:
         self.metrics.told.labels(str(event["channel"]), str(event["result"])).inc()
 
     def _count_gas(self, event: Event) -> None:
@@ -110,7 +110,7 @@ class Tally:
             self.metrics.gas_spent.inc(ether(cost - counted))
             self._gas[nonce] = cost
 
-    def _book(self, event: Event, sign: int) -> None:
+    def _count_profit(self, event: Event, sign: int) -> None:
         self._count_gas(event)
         usd = event.get("net_profit_usd_e8")
         if usd is not None:

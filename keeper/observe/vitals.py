@@ -87,14 +87,17 @@ class Vitals:
         self.trouble, self.skipped_in_row = "", 0
         self.metrics.blocks.labels("done").inc()
         arrived = self.arrivals.pop(head.hash, None)
-        taken, read = self._mark(Stage.TAKEN, head), self._mark(Stage.READ, head)
+        taken, read = (
+            self._find_mark_time(Stage.TAKEN, head),
+            self._find_mark_time(Stage.READ, head),
+        )
         if taken is not None and read is not None:
             self.metrics.scan.observe(read - taken)
         for stage, histogram in (
             (Stage.DECIDED, self.metrics.to_decision),
             (Stage.SUBMITTED, self.metrics.to_submit),
         ):
-            reached = self._mark(stage, head)
+            reached = self._find_mark_time(stage, head)
             if arrived is not None and reached is not None:
                 histogram.observe(reached - arrived)
         self._uncounted = snapshots
@@ -121,7 +124,7 @@ class Vitals:
         """Return the seconds since the chain last grew, None if never."""
         return None if self.grown_at is None else self.clock() - self.grown_at
 
-    def _mark(self, stage: Stage, head: Head) -> float | None:
+    def _find_mark_time(self, stage: Stage, head: Head) -> float | None:
         marked, at = self._marks.get(stage, ("", 0.0))
         return at if marked == head.hash else None
 

@@ -18,7 +18,7 @@ from keeper.risk.tiers import Tier
 ABOVE: Final = 1 + 1e-6
 """Upper bound of the ratio between an account's health and its lower bound, with a margin."""
 EVERYTHING: Final = np.inf
-_NOBODY: Final = Standing()
+_EMPTY_STATE: Final = Standing()
 
 
 class Attention:
@@ -26,7 +26,7 @@ class Attention:
 
     def __init__(self, settings: MarginSettings, count: int) -> None:
         self._settings = settings
-        self._bounds = {tier: _bounds(settings, tier) for tier in SEVERITY}
+        self._bounds = {tier: _compute_bounds(settings, tier) for tier in SEVERITY}
         self._floor = np.full(count, self._bounds[Tier.HEALTHY][0])
         self._ceiling = np.full(count, EVERYTHING)
         self._busy = np.zeros(count, dtype=np.bool_)
@@ -43,17 +43,17 @@ class Attention:
 
     def stand(self, standings: Mapping[int, Standing | None]) -> None:
         """Update the bounds of accounts after their evaluation."""
-        known = [_NOBODY if one is None else one for one in standings.values()]
+        known = [_EMPTY_STATE if one is None else one for one in standings.values()]
         rows, bounds = list(standings), [self._bounds[one.tier] for one in known]
         self._floor[rows] = [floor for floor, _ in bounds]
         self._ceiling[rows] = [ceiling for _, ceiling in bounds]
-        self._busy[rows] = [self._waits(one) for one in known]
+        self._busy[rows] = [self._is_waiting(one) for one in known]
 
     def gone(self, rows: Iterable[int]) -> None:
         """Mark accounts that were acted upon for evaluation in the next block."""
         self._busy[list(rows)] = True
 
-    def _waits(self, standing: Standing) -> bool:
+    def _is_waiting(self, standing: Standing) -> bool:
         """Whether time alone may change the account's state."""
         if standing.out is not None:
             return True
@@ -61,7 +61,7 @@ class Attention:
         return any(one.count < enough for one in standing.breaches.values())
 
 
-def _bounds(settings: MarginSettings, tier: Tier) -> tuple[float, float]:
+def _compute_bounds(settings: MarginSettings, tier: Tier) -> tuple[float, float]:
     """Return the health bounds within which an account stays in a tier."""
     bands = settings.tiers.bands
     worse = [one.enter / WAD for one in bands if SEVERITY[one.tier] > SEVERITY[tier]]

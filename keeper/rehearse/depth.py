@@ -30,26 +30,26 @@ class ProductCurve:
 
     def sold(self, token_in: Address, amount_in: TokenUnits) -> Trade | None:
         """Return the sale of exactly ``amount_in``."""
-        here, there = self._sides(token_in)
+        here, there = self._order_reserves(token_in)
         taken = amount_in * (PIPS - self.fee) // PIPS
         out = there * taken // (here + taken)
-        return self._traded(token_in, amount_in, out)
+        return self._build_trade(token_in, amount_in, out)
 
     def bought(self, token_out: Address, amount_out: TokenUnits) -> Trade | None:
         """Return the purchase of exactly ``amount_out``, None where the reserve is too small."""
-        there, here = self._sides(token_out)
+        there, here = self._order_reserves(token_out)
         if amount_out >= there:
             return None
         taken = here * amount_out // (there - amount_out) + 1
         amount_in = -(-taken * PIPS // (PIPS - self.fee))
         sold = self.tokens[1] if token_out == self.tokens[0] else self.tokens[0]
-        return self._traded(sold, amount_in, amount_out)
+        return self._build_trade(sold, amount_in, amount_out)
 
-    def _sides(self, token: Address) -> tuple[int, int]:
+    def _order_reserves(self, token: Address) -> tuple[int, int]:
         first, second = self.reserves
         return (first, second) if token == self.tokens[0] else (second, first)
 
-    def _traded(self, token_in: Address, amount_in: int, amount_out: int) -> Trade | None:
+    def _build_trade(self, token_in: Address, amount_in: int, amount_out: int) -> Trade | None:
         if amount_in <= 0 or amount_out <= 0:
             return None
         first, second = self.reserves
@@ -90,7 +90,7 @@ class VirtualVenue:
         """Advance the pools to a block, and reset them to its prices after the recovery time."""
         if not self.curves or now - self.used_at >= RECOVERY_SECONDS:
             self.curves = {
-                one.pool: self._curve(one, prices)
+                one.pool: self._build_curve(one, prices)
                 for one in self.assets.values()
                 if one.token != self.dollar
             }
@@ -106,7 +106,7 @@ class VirtualVenue:
 
     async def exits(self, pairs: Collection[Pair], basis: Basis) -> Exits:  # noqa: ARG002 - the port's
         """Return the single route of every pair, over the current pools."""
-        routes = {pair: (route,) for pair in pairs if (route := self._route(pair)) is not None}
+        routes = {pair: (route,) for pair in pairs if (route := self._find_route(pair)) is not None}
         return Exits(routes=routes, curves=dict(self.curves), lenders={})
 
     async def wrapped_native(self) -> Address:
@@ -117,20 +117,20 @@ class VirtualVenue:
         """Raise NotImplementedError, since these pools have no second quote."""
         raise NotImplementedError
 
-    def _route(self, pair: Pair) -> Route | None:
+    def _find_route(self, pair: Pair) -> Route | None:
         sold, bought = pair
         if sold not in self.assets or bought not in self.assets:
             return None
-        hops = [] if sold == self.dollar else [self._hop(sold, sold, self.dollar)]
-        hops += [] if bought == self.dollar else [self._hop(bought, self.dollar, bought)]
+        hops = [] if sold == self.dollar else [self._build_hop(sold, sold, self.dollar)]
+        hops += [] if bought == self.dollar else [self._build_hop(bought, self.dollar, bought)]
         if sold == bought:
             hops = []
         return Route(venue=self.kind, factory=self.dollar, hops=tuple(hops))
 
-    def _hop(self, of: Address, sold: Address, bought: Address) -> Hop:
+    def _build_hop(self, of: Address, sold: Address, bought: Address) -> Hop:
         return Hop(pool=self.assets[of].pool, token_in=sold, token_out=bought, fee=FEE)
 
-    def _curve(self, asset: Asset, prices: Mapping[Address, BaseCurrency]) -> ProductCurve:
+    def _build_curve(self, asset: Asset, prices: Mapping[Address, BaseCurrency]) -> ProductCurve:
         dollar = self.assets[self.dollar]
         held = asset.depth_usd * USD_E8 * int(10**asset.decimals) // prices[asset.token]
         dollars = asset.depth_usd * USD_E8 * int(10**dollar.decimals) // prices[self.dollar]

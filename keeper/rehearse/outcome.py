@@ -62,7 +62,7 @@ def outcome(
     policy: str, told: Told, world: World, path: PricePath, recovery_seconds: int
 ) -> Outcome:
     """Compute the figures of a finished run."""
-    calls, liquidations = _first_calls(told), _first_liquidations(told.taken)
+    calls, liquidations = _index_first_calls(told), _index_first_liquidations(told.taken)
     notice = sorted(
         max(0, when - calls[account]) if account in calls else 0
         for account, when in liquidations.items()
@@ -70,14 +70,14 @@ def outcome(
     return Outcome(
         policy=policy,
         called=len(calls),
-        notices=sum(_counted(one.kind, one.tier) for _, some in told.notices for one in some),
-        messages=_messages(told),
+        notices=sum(_is_counted(one.kind, one.tier) for _, some in told.notices for one in some),
+        messages=_count_messages(told),
         liquidations=len(told.taken),
         liquidated=len(liquidations),
         unnecessary=len(unnecessary(told.taken, world, path, recovery_seconds)),
-        notice_median=_part(notice, 1, 2),
-        notice_tenth=_part(notice, 1, 10),
-        bad_debt_usd_e8=sum(one.bad_debt_usd_e8 for one in told.taken) + _left_behind(world),
+        notice_median=_select_quantile(notice, 1, 2),
+        notice_tenth=_select_quantile(notice, 1, 10),
+        bad_debt_usd_e8=sum(one.bad_debt_usd_e8 for one in told.taken) + _sum_final_bad_debt(world),
         profit_usd_e8=sum(one.profit_usd_e8 for one in told.taken),
         waits=told.waits,
         blocks=told.blocks,
@@ -89,10 +89,10 @@ def unnecessary(
 ) -> list[Taken]:
     """Select the liquidations of accounts that would have recovered by themselves."""
     clocks = dict[int, Clock]()
-    return [one for one in taken if _recovers(one, world, path, recovery_seconds, clocks)]
+    return [one for one in taken if _can_recover(one, world, path, recovery_seconds, clocks)]
 
 
-def _recovers(
+def _can_recover(
     one: Taken, world: World, path: PricePath, recovery_seconds: int, clocks: dict[int, Clock]
 ) -> bool:
     """Whether the account becomes healthy at the recorded prices before the window ends."""
@@ -109,7 +109,7 @@ def _recovers(
     return False
 
 
-def _first_calls(told: Told) -> Mapping[Address, int]:
+def _index_first_calls(told: Told) -> Mapping[Address, int]:
     found = dict[Address, int]()
     for moment, notices in told.notices:
         for one in notices:
@@ -118,38 +118,38 @@ def _first_calls(told: Told) -> Mapping[Address, int]:
     return found
 
 
-def _first_liquidations(taken: Sequence[Taken]) -> Mapping[Address, int]:
+def _index_first_liquidations(taken: Sequence[Taken]) -> Mapping[Address, int]:
     found = dict[Address, int]()
     for one in taken:
         found.setdefault(one.account, one.moment.timestamp)
     return found
 
 
-def _counted(kind: NoticeKind, tier: str) -> bool:
+def _is_counted(kind: NoticeKind, tier: str) -> bool:
     return tier in CALLED and kind is not NoticeKind.ALARM
 
 
-def _messages(told: Told) -> int:
+def _count_messages(told: Told) -> int:
     """Count the messages that one channel would get, grouped as the dispatcher groups them."""
     total = 0
     for moment, notices in told.notices:
         waiting = [
             Waiting(delivery=at, notice=one, since=moment.timestamp)
             for at, one in enumerate(notices)
-            if _counted(one.kind, one.tier)
+            if _is_counted(one.kind, one.tier)
         ]
         total += len(ONE_CHANNEL.groups(waiting, ONE_CHANNEL.max_per_minute))
     return total
 
 
-def _left_behind(world: World) -> int:
+def _sum_final_bad_debt(world: World) -> int:
     """Return the debt without collateral at the end."""
     return sum(
         max(0, one.debt_base - one.collateral_base) for one in world.book.snapshot.accounts()
     )
 
 
-def _part(ordered: Sequence[int], numerator: int, denominator: int) -> int | None:
+def _select_quantile(ordered: Sequence[int], numerator: int, denominator: int) -> int | None:
     """Return the quantile of sorted values, None of an empty list."""
     if not ordered:
         return None

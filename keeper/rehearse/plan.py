@@ -57,7 +57,8 @@ class Settled:
             f" seed {self.seed}, at the first record's prices",
             "prices": f"straight lines between the records, looked at every {self.step_minutes}"
             f" minutes in three consecutive blocks of {BLOCK_SECONDS} s, or as many as a policy's"
-            f" guard takes to confirm; the longest time between two records is {_longest(path)}",
+            f" guard takes to confirm; the longest time between two records is"
+            f" {_format_longest_gap(path)}",
             "wicks": f"{self.wicks} of {self.wick_off_bps / 100:g} % for {WICK_BLOCKS} blocks,"
             f" seed {self.wick_seed}",
             "unnecessary": f"healthy again within {self.recovery_hours} h at the recorded prices,"
@@ -127,16 +128,16 @@ def rehearsed(name: str, policy: MarginSettings, path: PricePath, settled: Settl
     return Rehearsed(
         outcome=outcome(name, told, world, path, settled.recovery_hours * HOUR),
         health=told.health,
-        actions=_actions(told),
+        actions=_count_actions(told),
     )
 
 
-def _longest(path: PricePath) -> str:
+def _format_longest_gap(path: PricePath) -> str:
     """Format the longest time between two records, where linear prices hide most."""
     return wording.hours(max(after - before for before, after in pairwise(path.times)))
 
 
-def _actions(told: Told) -> Sequence[tuple[int, int]]:
+def _count_actions(told: Told) -> Sequence[tuple[int, int]]:
     """Return the liquidations by time."""
     found = dict[int, int]()
     for one in told.taken:

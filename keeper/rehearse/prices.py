@@ -116,8 +116,8 @@ def parsed(text: str, name: str) -> PricePath:
                 f"{name}:{line} has more values than there are columns",
                 hint="part them by commas, and write no commas in figures",
             )
-        times.append(_time(row[TIME], f"{name}:{line}"))
-        prices.append({one: _price(row[one], f"{name}:{line} {one}") for one in symbols})
+        times.append(_parse_time(row[TIME], f"{name}:{line}"))
+        prices.append({one: _parse_price(row[one], f"{name}:{line} {one}") for one in symbols})
         if len(times) > 1 and times[-1] <= times[-2]:
             raise ConfigError(
                 f"{name}:{line} is not later than the line before it",
@@ -176,7 +176,7 @@ def moments(
         )
 
 
-def _time(text: str | None, where: str) -> Timestamp:
+def _parse_time(text: str | None, where: str) -> Timestamp:
     try:
         found = datetime.fromisoformat(text or "")
     except ValueError:
@@ -187,7 +187,7 @@ def _time(text: str | None, where: str) -> Timestamp:
     return Timestamp(int(aware.timestamp()))
 
 
-def _price(text: str | None, where: str) -> BaseCurrency:
+def _parse_price(text: str | None, where: str) -> BaseCurrency:
     try:
         dollars = Decimal(text or "")
     except InvalidOperation:

@@ -147,12 +147,12 @@ class Run:
         snapshot = self.world.at(moment, self._head)
         self._head = snapshot.head
         self._sample(snapshot)
-        seen = self._seen(snapshot)
-        facts = _facts(snapshot, seen)
+        seen = self._evaluate_accounts(snapshot)
+        facts = _build_facts(snapshot, seen)
         if self.settings.waits:
             self._advance(moment, seen, facts)
         past = [one for one in seen.past if self._is_due(one, moment)]
-        result = await self._decided(snapshot, seen, facts, past)
+        result = await self._plan_liquidatable(snapshot, seen, facts, past)
         self._note(result.decisions, moment)
         taken = self._take(moment, snapshot, result)
         if not self.settings.waits:
@@ -168,7 +168,7 @@ class Run:
             tenth, half = np.quantile(least[np.isfinite(least)], (0.1, 0.5)).tolist()
             self.told.health.append((snapshot.head.timestamp, tenth, half))
 
-    def _seen(self, snapshot: AaveSnapshot) -> Seen:
+    def _evaluate_accounts(self, snapshot: AaveSnapshot) -> Seen:
         """Value exactly the accounts that this block may affect."""
         least = snapshot.screen.least
         wanted = self._attention.wanted(least)
@@ -210,7 +210,7 @@ class Run:
         self._attention.stand({rows[one[1]]: known.get(one) for one in looked})
         self._liquidated = {one for one in self._liquidated if one in found.state.standings}
 
-    async def _decided(
+    async def _plan_liquidatable(
         self,
         snapshot: AaveSnapshot,
         seen: Seen,
@@ -219,7 +219,7 @@ class Run:
     ) -> Decided:
         if not past:
             return Decided(head=snapshot.head)
-        restraint = self._restraint(seen, facts, past)
+        restraint = self._apply_policy(seen, facts, past)
         self.told.waits += len(restraint.waits)
         narrowed = Narrowed(
             head=snapshot.head,
@@ -232,7 +232,9 @@ class Run:
         )
         return await decided(self.planner, snapshot.head, [narrowed], restraint=restraint)
 
-    def _restraint(self, seen: Seen, facts: BlockFacts, past: Sequence[AccountHealth]) -> Restraint:
+    def _apply_policy(
+        self, seen: Seen, facts: BlockFacts, past: Sequence[AccountHealth]
+    ) -> Restraint:
         if not self.settings.waits:
             return FREE
         accounts = {(one.market, one.account): one for one in past}
@@ -301,7 +303,7 @@ def prepared(settings: MarginSettings) -> MarginSettings:
     )
 
 
-def _facts(snapshot: AaveSnapshot, seen: Seen) -> BlockFacts:
+def _build_facts(snapshot: AaveSnapshot, seen: Seen) -> BlockFacts:
     head, market = snapshot.head, snapshot.market
     readings = tuple(
         Reading(token=token, symbol=one.symbol, price=one.price, feed=token)

@@ -98,9 +98,9 @@ def planner_of(world: World, gas_price: Wei, policy: Policy) -> Planner:
         policy=policy,
         gas_model=GasModel(),
         deadline_seconds=DEADLINE_SECONDS,
-        next_timestamp=_next,
+        next_timestamp=_fetch_next_timestamp,
     )
 
 
-async def _next(head: Head) -> Timestamp:
+async def _fetch_next_timestamp(head: Head) -> Timestamp:
     return Timestamp(head.timestamp + BLOCK_SECONDS)

@@ -105,9 +105,9 @@ class World:
 
     def clock(self, prices: Prices, when: Timestamp) -> Clock:
         """Return the market's prices and indices at a time, for accounts that are not in it."""
-        return Clock(self._pool(prices), when)
+        return Clock(self._build_pool(prices), when)
 
-    def _pool(self, prices: Prices) -> PoolState:
+    def _build_pool(self, prices: Prices) -> PoolState:
         pool = self.book.snapshot.pool
         by_token = {self.tokens[one]: prices[one] for one in self.tokens}
         reserves = {
@@ -121,7 +121,7 @@ class World:
         self.venue.moved(prices, moment.timestamp)
         self.book.snapshot = AaveSnapshot(
             head=head_of(moment, parent),
-            pool=self._pool(moment.prices),
+            pool=self._build_pool(moment.prices),
             view=View(self.book.columns),
             warnings=(),
         )
@@ -134,15 +134,15 @@ class World:
         """
         clock = snapshot.clock
         account = self.accounts[plan.account]
-        position, places = clock.position(account), self._places(snapshot)
+        position, places = clock.position(account), self._index_reserves(snapshot)
         debt, collateral = places[plan.spend_token], places[plan.receive_token]
         pair = clock.pair(account, position, debt, collateral)
         done = rules.liquidation(pair, plan.spend, snapshot.pool.structure.rules)
         supply_index, debt_index = clock.indices(collateral)[0], clock.indices(debt)[1]
         holdings = dict(account.holdings)
-        holdings[collateral] = _less_supply(holdings[collateral], done.seized, supply_index)
-        holdings[debt] = _less_debt(holdings[debt], done.repaid, debt_index)
-        after = _flagged(account, holdings)
+        holdings[collateral] = _reduce_supply(holdings[collateral], done.seized, supply_index)
+        holdings[debt] = _reduce_debt(holdings[debt], done.repaid, debt_index)
+        after = _update_flags(account, holdings)
         left = clock.position(after)
         bad = 0
         if left.data.debt and not left.data.collateral:
@@ -159,16 +159,16 @@ class World:
             columns.put(packed(addresses), encoded(accounts, columns))
 
     @staticmethod
-    def _places(snapshot: AaveSnapshot) -> Mapping[Address, int]:
+    def _index_reserves(snapshot: AaveSnapshot) -> Mapping[Address, int]:
         return {one.reserve.token: at for at, one in snapshot.pool.reserves.items()}
 
 
 def made(accounts: int, seed: int, first: Moment) -> World:
     """Build a market of random borrowers at the first block's prices."""
     symbols = [one for one in TERMS if one in first.prices]
-    listed = tuple(_asset(one, first.prices) for one in symbols)
+    listed = tuple(_build_asset(one, first.prices) for one in symbols)
     book = aave_book(accounts, seed, universe=Universe(assets=listed, categories=EMODES))
-    _begin(book, first.timestamp)
+    _start_interest(book, first.timestamp)
     tokens = {
         symbol: book.snapshot.pool.reserves[at].reserve.token for at, symbol in enumerate(symbols)
     }
@@ -203,29 +203,29 @@ def head_of(moment: Moment, parent: Head | None) -> Head:
     )
 
 
-def _asset(symbol: str, prices: Prices) -> Asset:
+def _build_asset(symbol: str, prices: Prices) -> Asset:
     terms = TERMS[symbol]
     dollars = prices[symbol] / USD_E8
     return Asset(symbol, dollars, terms.decimals, terms.threshold, terms.category)
 
 
-def _begin(book: AaveBook, when: Timestamp) -> None:
+def _start_interest(book: AaveBook, when: Timestamp) -> None:
     """Start the market's interest at a time."""
     before = book.snapshot
     reserves = {at: replace(one, last_update=when) for at, one in before.pool.reserves.items()}
     book.snapshot = replace(before, pool=replace(before.pool, reserves=reserves))
 
 
-def _less_supply(held: Holding, amount: int, index: int) -> Holding:
+def _reduce_supply(held: Holding, amount: int, index: int) -> Holding:
     burnt = mul_div_ceil(amount, RAY, index)
     return replace(held, scaled_supply=max(0, held.scaled_supply - burnt))
 
 
-def _less_debt(held: Holding, amount: int, index: int) -> Holding:
+def _reduce_debt(held: Holding, amount: int, index: int) -> Holding:
     return replace(held, scaled_debt=max(0, held.scaled_debt - amount * RAY // index))
 
 
-def _flagged(account: Account, holdings: Mapping[int, Holding]) -> Account:
+def _update_flags(account: Account, holdings: Mapping[int, Holding]) -> Account:
     """Return the account with flags that match its balances."""
     flags = account.flags
     for at, held in holdings.items():

@@ -42,7 +42,7 @@ def exit_depth(sale: Sale, routes: Sequence[Route], curves: CurveBook) -> TokenU
     book = dict(curves)
     waiting, total = list(routes), 0
     while waiting:
-        found = [(_deepest(sale, route, book), at) for at, route in enumerate(waiting)]
+        found = [(_find_route_depth(sale, route, book), at) for at, route in enumerate(waiting)]
         amount, at = max(found, key=lambda one: (one[0], -one[1]))
         if not amount:
             break
@@ -53,7 +53,7 @@ def exit_depth(sale: Sale, routes: Sequence[Route], curves: CurveBook) -> TokenU
     return TokenUnits(total)
 
 
-def _deepest(sale: Sale, route: Route, curves: CurveBook) -> int:
+def _find_route_depth(sale: Sale, route: Route, curves: CurveBook) -> int:
     """Return the largest sufficient sale along one route, by bisection."""
 
     def sells(amount: int) -> bool:

@@ -69,10 +69,10 @@ class Screen:
         their factor exceeds a threshold by less than the screen's margin.
         """
         if thresholds not in self._tiers:
-            self._tiers[thresholds] = self._counted(thresholds)
+            self._tiers[thresholds] = self._count_tiers(thresholds)
         return self._tiers[thresholds]
 
-    def _counted(self, thresholds: Thresholds) -> Mapping[Tier, int]:
+    def _count_tiers(self, thresholds: Thresholds) -> Mapping[Tier, int]:
         counts = dict.fromkeys(Tier, 0)
         untold = np.flatnonzero(np.isnan(self.least))
         hopeless = doubted(self.view, untold, self.unpriced)

@@ -58,20 +58,20 @@ def stressed(table: Table, factor: Floats) -> Stress:
     moved = factor[table.asset]
     collateral, debt = table.collateral * moved, table.debt * moved
     owed = table.summed(debt)
-    health = _health(table, collateral, owed)
+    health = _compute_health(table, collateral, owed)
     touched = table.summed((moved != 1.0).astype(np.float64)) > 0
     liquidatable = np.where(touched, health < 1.0, table.liquidatable)
     risk = table.dollars * liquidatable
-    sold = _sold(table, collateral, owed)
+    sold = _compute_sales(table, collateral, owed)
     return Stress(
         liquidatable=liquidatable,
         crossed=liquidatable & ~table.liquidatable,
         health=health,
-        collateral_at_risk=_by_asset(table, collateral * risk[table.owner]),
-        debt_at_risk=_by_asset(table, debt * risk[table.owner]),
-        sold=_by_asset(table, sold * risk[table.owner]),
-        pairs=_pairs(table, sold * risk[table.owner], debt, risk > 0),
-        bonus=_by_asset(table, sold * (1.0 - 1.0 / table.bonus) * risk[table.owner]),
+        collateral_at_risk=_sum_by_asset(table, collateral * risk[table.owner]),
+        debt_at_risk=_sum_by_asset(table, debt * risk[table.owner]),
+        sold=_sum_by_asset(table, sold * risk[table.owner]),
+        pairs=_sum_pairs(table, sold * risk[table.owner], debt, risk > 0),
+        bonus=_sum_by_asset(table, sold * (1.0 - 1.0 / table.bonus) * risk[table.owner]),
         bad_debt=float(np.sum(np.maximum(owed - table.summed(collateral), 0.0) * risk)),
     )
 
@@ -88,31 +88,31 @@ def totals(stress: Stress) -> Totals:
     )
 
 
-def _health(table: Table, collateral: Floats, owed: Floats) -> Floats:
+def _compute_health(table: Table, collateral: Floats, owed: Floats) -> Floats:
     """Return health factors scaled by the market's own roundings, infinite without debt."""
     weighted = table.summed(collateral * table.weight) * table.scale
-    return _quotient(weighted, owed, np.inf)
+    return _divide(weighted, owed, np.inf)
 
 
-def _sold(table: Table, collateral: Floats, owed: Floats) -> Floats:
+def _compute_sales(table: Table, collateral: Floats, owed: Floats) -> Floats:
     """Return the collateral sold per leg to repay as much debt as it can."""
     payable = table.summed(collateral / table.bonus)
-    share = _quotient(np.minimum(owed, payable), payable, 0.0)
+    share = _divide(np.minimum(owed, payable), payable, 0.0)
     return collateral * share[table.owner]
 
 
-def _quotient(above: Floats, below: Floats, otherwise: float) -> Floats:
+def _divide(above: Floats, below: Floats, otherwise: float) -> Floats:
     """Return ``above / below``, and ``otherwise`` where ``below`` is not positive."""
     out = np.full(below.shape, otherwise)
     np.divide(above, below, out=out, where=below > 0)
     return out
 
 
-def _by_asset(table: Table, by_leg: Floats) -> Floats:
+def _sum_by_asset(table: Table, by_leg: Floats) -> Floats:
     return added(table.asset, by_leg, len(table.assets))
 
 
-def _pairs(table: Table, sold: Floats, debt: Floats, concerned: Flags) -> Floats:
+def _sum_pairs(table: Table, sold: Floats, debt: Floats, concerned: Flags) -> Floats:
     """Return the sales of each asset for each debt, split by the shares of the account's debts."""
     width = len(table.assets)
     found = np.zeros((width, width))
@@ -127,5 +127,5 @@ def _pairs(table: Table, sold: Floats, debt: Floats, concerned: Flags) -> Floats
         np.add.at(spread[0], (at, table.asset[inside]), sold[inside])
         np.add.at(spread[1], (at, table.asset[inside]), debt[inside])
         whole = np.repeat(spread[1].sum(axis=1, keepdims=True), width, axis=1)
-        found += spread[0].T @ _quotient(spread[1], whole, 0.0)
+        found += spread[0].T @ _divide(spread[1], whole, 0.0)
     return found

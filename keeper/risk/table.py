@@ -175,15 +175,15 @@ class TableBuilder:
             accounts=Joined([one.legs.accounts for one in parts]),
             assets=tuple(self._assets.values()),
             market_of=np.repeat(np.array([one.market for one in parts], dtype=np.int64), counts),
-            liquidatable=_joined([one.legs.liquidatable for one in parts]).astype(np.bool_),
+            liquidatable=_join_floats([one.legs.liquidatable for one in parts]).astype(np.bool_),
             dollars=np.repeat(np.array([one.dollars for one in parts]), counts),
-            scale=_joined([_scale(one.legs) for one in parts]),
-            owner=_places([o.legs.owner + f for o, f in zip(parts, first, strict=False)]),
-            asset=_places([one.assets[one.legs.asset] for one in parts]),
-            collateral=_joined([one.legs.collateral for one in parts]),
-            debt=_joined([one.legs.debt for one in parts]),
-            weight=_joined([one.legs.weight for one in parts]),
-            bonus=np.maximum(_joined([one.legs.bonus for one in parts]), 1.0),
+            scale=_join_floats([_compute_scale(one.legs) for one in parts]),
+            owner=_join_integers([o.legs.owner + f for o, f in zip(parts, first, strict=False)]),
+            asset=_join_integers([one.assets[one.legs.asset] for one in parts]),
+            collateral=_join_floats([one.legs.collateral for one in parts]),
+            debt=_join_floats([one.legs.debt for one in parts]),
+            weight=_join_floats([one.legs.weight for one in parts]),
+            bonus=np.maximum(_join_floats([one.legs.bonus for one in parts]), 1.0),
         )
 
 
@@ -213,7 +213,7 @@ class Joined(Sequence[Address]):
         return chain.from_iterable(self._parts)
 
 
-def _scale(legs: Legs) -> Floats:
+def _compute_scale(legs: Legs) -> Floats:
     """Return the factor from the legs' own quotient to the market's health factor."""
     count = len(legs.health)
     weighted = added(legs.owner, legs.collateral * legs.weight, count)
@@ -223,11 +223,11 @@ def _scale(legs: Legs) -> Floats:
     return scale
 
 
-def _joined(parts: Sequence[Floats] | Sequence[Flags]) -> Floats:
+def _join_floats(parts: Sequence[Floats] | Sequence[Flags]) -> Floats:
     return np.concatenate([np.zeros(0), *parts])
 
 
-def _places(parts: Sequence[Integers]) -> Integers:
+def _join_integers(parts: Sequence[Integers]) -> Integers:
     return np.concatenate([np.zeros(0, dtype=np.int64), *parts])
 
 

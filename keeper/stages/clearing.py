@@ -52,7 +52,7 @@ DOLLARS: Final = (1, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Case:
+class _ClearCase:
     """Account with a subsidy that no competitor liquidates, at one block."""
 
     head: Head
@@ -78,7 +78,7 @@ class Clearing:
     valuer: Valuer
     deadline_seconds: int
     emit: Callable[[Event], None]
-    _told: dict[Subject, object] = field(default_factory=dict)
+    _last_emitted: dict[Subject, object] = field(default_factory=dict)
 
     async def batches(
         self,
@@ -95,28 +95,32 @@ class Clearing:
         Raises:
             ChainError: the chain cannot be read.
         """
-        wanted = _wanted(decisions, restraint)
-        self._told = {who: news for who, news in self._told.items() if who in wanted}
+        wanted = _list_granted(decisions, restraint)
+        self._last_emitted = {
+            who: news for who, news in self._last_emitted.items() if who in wanted
+        }
         read = {one.market: one for one in snapshots}
         for subject in wanted:
             snapshot = read.get(subject[0])
-            case = None if snapshot is None else await self._case(head, snapshot, subject)
+            case = None if snapshot is None else await self._build_case(head, snapshot, subject)
             if case is None:
                 continue
             case = replace(case, granted=restraint.subsidies[subject])
-            batch = await self._answer(case)
+            batch = await self._plan_case(case)
             if batch is not None:
                 return [batch]
         return []
 
-    async def _case(self, head: Head, snapshot: MarketSnapshot, subject: Subject) -> _Case | None:
+    async def _build_case(
+        self, head: Head, snapshot: MarketSnapshot, subject: Subject
+    ) -> _ClearCase | None:
         """Build the case. None for a market without dollar prices or without clearing."""
         valuation, health = await self.valuer.valuation(snapshot), snapshot.account(subject[1])
         if health is None or valuation is None or valuation.usd_per_base != DOLLARS:
             return None
         if not isinstance(snapshot, TakesClears):
             return None
-        return _Case(
+        return _ClearCase(
             head=head,
             snapshot=snapshot,
             subject=subject,
@@ -126,30 +130,34 @@ class Clearing:
             deadline=Timestamp(head.timestamp + self.deadline_seconds),
         )
 
-    async def _answer(self, case: _Case) -> Batch | None:
+    async def _plan_case(self, case: _ClearCase) -> Batch | None:
         """Build the account's transaction, or report once why there is none."""
         why: ClearRefusal | None = None
-        for order in _orders(case):
-            made = await self._made(case, order)
+        for order in _list_orders(case):
+            made = await self._build_order_batch(case, order)
             if isinstance(made, ClearRefusal):
                 why = why or made
                 continue
             if made is None:
-                self._tell(case, "would_clear", clear_event(case.head, order, "would_clear"))
+                self._emit_news(case, "would_clear", clear_event(case.head, order, "would_clear"))
                 return None
-            self._told.pop(case.subject, None)
+            self._last_emitted.pop(case.subject, None)
             self.emit(clear_event(case.head, order, "clear", cost=Wei(-made.net_profit)))
             return made
         if why is not None:
-            self._tell(case, why.reason, clear_event(case.head, why.order, "skip", refusal=why))
+            self._emit_news(
+                case, why.reason, clear_event(case.head, why.order, "skip", refusal=why)
+            )
         return None
 
-    def _tell(self, case: _Case, news: object, event: Event) -> None:
-        if self._told.get(case.subject) != news:
-            self._told[case.subject] = news
+    def _emit_news(self, case: _ClearCase, news: object, event: Event) -> None:
+        if self._last_emitted.get(case.subject) != news:
+            self._last_emitted[case.subject] = news
             self.emit(event)
 
-    async def _made(self, case: _Case, order: ClearOrder) -> Batch | ClearRefusal | None:
+    async def _build_order_batch(
+        self, case: _ClearCase, order: ClearOrder
+    ) -> Batch | ClearRefusal | None:
         """Build the order's transaction, simulated on the pinned block. None if only reported."""
         funds = (await self.purse.funds(case.head, order.account, {order.token: None}))[order.token]
         most = min(funds.balance, funds.per_transaction, funds.left_today)
@@ -165,9 +173,9 @@ class Clearing:
         trial = await self.simulator.cleared(data, case.head, tip=tip)
         if isinstance(trial, str):
             return ClearRefusal(order=order, reason=ClearReason.SIMULATION_FAILED, detail=trial)
-        draft = self._batch(case, order, trial, price, data)
+        draft = self._build_draft(case, order, trial, price, data)
         (fee,) = await self.fees.data_fees([draft], case.head)
-        made = self._within(case, order, trial, draft, fee)
+        made = self._limit_loss(case, order, trial, draft, fee)
         if isinstance(made, ClearRefusal):
             return made
         (answer,) = await self.simulator.simulated([made], case.head)
@@ -176,8 +184,8 @@ class Clearing:
             return ClearRefusal(order=order, reason=reason, detail=answer.failure)
         return made
 
-    def _within(
-        self, case: _Case, order: ClearOrder, trial: Trial, draft: Batch, fee: DataFee
+    def _limit_loss(
+        self, case: _ClearCase, order: ClearOrder, trial: Trial, draft: Batch, fee: DataFee
     ) -> Batch | ClearRefusal:
         """Return the transaction with the subsidy split between loss and gas, if it suffices."""
         (plan,) = draft.plans
@@ -203,8 +211,8 @@ class Clearing:
         data = language.clear_calldata(order, order.step.base_floor(most), case.deadline)
         return replace(draft, plans=(plan,), calldata=data, gas_limit=limit, net_profit=net)
 
-    def _batch(
-        self, case: _Case, order: ClearOrder, trial: Trial, price: Wei, data: bytes
+    def _build_draft(
+        self, case: _ClearCase, order: ClearOrder, trial: Trial, price: Wei, data: bytes
     ) -> Batch:
         """Build the transaction without a data fee, with the whole subsidy as allowed loss."""
         native = case.valuation.native_price
@@ -238,7 +246,7 @@ class Clearing:
         )
 
 
-def _wanted(decisions: Sequence[Decision] | None, restraint: Restraint) -> list[Subject]:
+def _list_granted(decisions: Sequence[Decision] | None, restraint: Restraint) -> list[Subject]:
     """List the accounts with a subsidy that were skipped because no sale pays, in order."""
     left = [
         (one.market, one.account)
@@ -250,7 +258,7 @@ def _wanted(decisions: Sequence[Decision] | None, restraint: Restraint) -> list[
     return sorted(granted, key=lambda one: (restraint.ranks.get(one, 0), one))
 
 
-def _orders(case: _Case) -> list[ClearOrder]:
+def _list_orders(case: _ClearCase) -> list[ClearOrder]:
     """List the possible orders to the vault, the largest debt and collateral first."""
     market, account = case.subject
     backing, debts = case.snapshot.balances(account)
@@ -266,11 +274,11 @@ def _orders(case: _Case) -> list[ClearOrder]:
             collateral=collateral.token,
             step=step,
         )
-        for debt in sorted(debts, key=_value, reverse=True)
-        for collateral in sorted(backing, key=_value, reverse=True)
+        for debt in sorted(debts, key=_get_value, reverse=True)
+        for collateral in sorted(backing, key=_get_value, reverse=True)
         if debt.token != collateral.token and debt.amount and collateral.amount
     ]
 
 
-def _value(balance: Balance) -> int:
+def _get_value(balance: Balance) -> int:
     return balance.value

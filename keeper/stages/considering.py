@@ -75,7 +75,7 @@ class Values(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Market:
+class _MarketTerms:
     """One market, with all snapshots starting with its own, since every market may lend."""
 
     snapshots: Sequence[MarketSnapshot]
@@ -98,7 +98,7 @@ class Unplanned:
     known: Known
     health: dict[Subject, AccountHealth] = field(default_factory=dict)
     skips: list[Skip] = field(default_factory=list)
-    _markets: dict[MarketKey, _Market] = field(default_factory=dict)
+    _markets: dict[MarketKey, _MarketTerms] = field(default_factory=dict)
     _worth: dict[Subject, tuple[int, int, int]] = field(default_factory=dict)
     _bonus_bounds: dict[Subject, tuple[Window, tuple[BaseCurrency, Gas] | None]] = field(
         default_factory=dict
@@ -116,7 +116,7 @@ class Unplanned:
         snapshot = snapshots[0]
         valuation = await valuer.valuation(snapshot)
         if valuation is not None:
-            self._markets[snapshot.market] = _Market(
+            self._markets[snapshot.market] = _MarketTerms(
                 snapshots=snapshots,
                 valuation=valuation,
                 terms=Terms(
@@ -139,7 +139,7 @@ class Unplanned:
             if held is not None:
                 self.skips.append(held)
             else:
-                self._worth[subject] = self._bound(health, window)
+                self._worth[subject] = self._compute_order_bound(health, window)
 
     def __len__(self) -> int:
         """Return the number of unplanned accounts."""
@@ -147,16 +147,16 @@ class Unplanned:
 
     def choose(self, size: int, window: Window) -> Portion:
         """Remove and return the most promising accounts, skipping the unsuitable ones checked."""
-        looked_at = sorted(self._worth, key=self._order)[: size * LOOKAHEAD]
+        looked_at = sorted(self._worth, key=self._get_order)[: size * LOOKAHEAD]
         for subject in looked_at:
-            answer = self._answer(subject, window)
+            answer = self._check_account(subject, window)
             if isinstance(answer, Skip):
-                self._skip(answer)
+                self._add_skip(answer)
             else:
                 later, rank, _ = self._worth[subject]
-                self._worth[subject] = (later, rank, -_worth_of(answer))
+                self._worth[subject] = (later, rank, -_compute_value(answer))
         left = [subject for subject in looked_at if subject in self._worth]
-        chosen = tuple(sorted(left, key=self._order)[:size])
+        chosen = tuple(sorted(left, key=self._get_order)[:size])
         return self.take(chosen)
 
     def take_all(self) -> Portion:
@@ -176,7 +176,9 @@ class Unplanned:
 
     def candidates(self, subjects: Sequence[Subject], window: Window) -> list[Candidate]:
         """Build the candidates of removed accounts, and skip the others."""
-        answers = [self._answer(subject, window) for subject in subjects if subject in self.health]
+        answers = [
+            self._check_account(subject, window) for subject in subjects if subject in self.health
+        ]
         self.skips += [answer for answer in answers if isinstance(answer, Skip)]
         return [answer for answer in answers if isinstance(answer, Candidate)]
 
@@ -184,24 +186,24 @@ class Unplanned:
         """Skip the remaining accounts, as unsuitable or for a later block."""
         skips = list[Skip]()
         for subject in sorted(self._worth):
-            answer = self._answer(subject, window)
+            answer = self._check_account(subject, window)
             if isinstance(answer, Candidate):
                 answer = skip_of(self.health[subject], SkipReason.NOT_SENT, _LATER)
             skips.append(answer)
         self._worth.clear()
         return skips
 
-    def _skip(self, skip: Skip) -> None:
+    def _add_skip(self, skip: Skip) -> None:
         self.skips.append(skip)
         del self._worth[skip.market, skip.account]
 
-    def _order(self, subject: Subject) -> tuple[int, int, int, Address, MarketKey]:
+    def _get_order(self, subject: Subject) -> tuple[int, int, int, Address, MarketKey]:
         return (*self._worth[subject], subject[1], subject[0])
 
-    def _bound(self, health: AccountHealth, window: Window) -> tuple[int, int, int]:
+    def _compute_order_bound(self, health: AccountHealth, window: Window) -> tuple[int, int, int]:
         """Compute the order of an account that was not checked."""
         market, subject = self._markets[health.market], (health.market, health.account)
-        bound = self._bonus_bound(health, window)
+        bound = self._compute_bonus_bound(health, window)
         bonus = (
             BaseCurrency(mul_div_ceil(health.debt_base, _UNBOUNDED_BONUS, BPS))
             if bound is None
@@ -210,7 +212,7 @@ class Unplanned:
         rank = self.known.restraint.ranks.get(subject, 0)
         return 0, rank, -bonus_wei(bonus, market.valuation)
 
-    def _bonus_bound(
+    def _compute_bonus_bound(
         self, health: AccountHealth, window: Window
     ) -> tuple[BaseCurrency, Gas] | None:
         """Return the market's bound of an account's bonus, computed once per window."""
@@ -221,19 +223,19 @@ class Unplanned:
             known = self._bonus_bounds[subject] = (window, bound)
         return known[1]
 
-    def _answer(self, subject: Subject, window: Window) -> Candidate | Skip:
+    def _check_account(self, subject: Subject, window: Window) -> Candidate | Skip:
         """Return an account's candidate or skip within a window, computed once."""
         answered = self._answers.get(subject)
         if answered is None or answered[0] != window:
-            answer = self._look_at(self.health[subject], window)
+            answer = self._build_candidate(self.health[subject], window)
             answered = self._answers[subject] = (window, answer)
         return answered[1]
 
-    def _look_at(self, health: AccountHealth, window: Window) -> Candidate | Skip:
+    def _build_candidate(self, health: AccountHealth, window: Window) -> Candidate | Skip:
         market, subject = self._markets[health.market], (health.market, health.account)
         subsidy = self.known.subsidy(health, market.valuation)
         if not subsidy:  # an account with a subsidy is not skipped for its size
-            bound = self._bonus_bound(health, window) if health.collateral_base else None
+            bound = self._compute_bonus_bound(health, window) if health.collateral_base else None
             small = None if bound is None else too_small(health, *bound, market.terms)
             if small is not None:
                 return small
@@ -243,7 +245,7 @@ class Unplanned:
             return skip_of(health, reason, "; ".join(refusal.detail for refusal in refusals))
         lenders = market.lenders
         for token in {pair.spend_token for pair in opportunities} - lenders.keys():
-            lenders[token] = _lenders(market.snapshots, token)
+            lenders[token] = _list_lenders(market.snapshots, token)
         return Candidate(
             market=health.market,
             account=health.account,
@@ -259,14 +261,14 @@ class Unplanned:
         )
 
 
-def _worth_of(candidate: Candidate) -> Wei:
+def _compute_value(candidate: Candidate) -> Wei:
     """Compute the most that a candidate's best pair can pay, before gas."""
     return max(
         bonus_wei(pair.bonus_at_most, candidate.valuation) for pair in candidate.opportunities
     )
 
 
-def _lenders(
+def _list_lenders(
     snapshots: Sequence[MarketSnapshot], token: Address
 ) -> tuple[Sequence[FlashLender], Sequence[Refusal]]:
     """List the lenders of ``token`` in all markets, each once, and the refusals."""

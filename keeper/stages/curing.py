@@ -85,7 +85,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Case:
+class _CureCase:
     """A listed account in need, at one block."""
 
     head: Head
@@ -119,10 +119,10 @@ class Curing:
     cured: Callable[[Subject, int], Awaitable[bool]] | None
     emit: Callable[[Event], None]
     learned: Learned = nothing_learned
-    _told: dict[Subject, object] = field(default_factory=dict)
+    _last_emitted: dict[Subject, object] = field(default_factory=dict)
     _sent: dict[Subject, Wad] = field(default_factory=dict)
     _below: dict[Subject, Wad] = field(default_factory=dict)
-    _made: set[tuple[Subject, int]] = field(default_factory=set)
+    _built: set[tuple[Subject, int]] = field(default_factory=set)
 
     def needy(
         self, snapshots: Sequence[MarketSnapshot]
@@ -138,7 +138,7 @@ class Curing:
                     if health.health_factor < listed.target:
                         found.append((listed, snapshot, health))
                     else:
-                        self._told.pop((health.market, health.account), None)
+                        self._last_emitted.pop((health.market, health.account), None)
         return found
 
     def take_up(self, plans: Sequence[Plan]) -> None:
@@ -183,7 +183,7 @@ class Curing:
             tier, episode = standing
             if tier not in SEVERITY or SEVERITY.index(tier) < SEVERITY.index(listed.tier):
                 continue
-            case = _Case(
+            case = _CureCase(
                 head=head,
                 snapshot=snapshot,
                 listed=listed,
@@ -192,44 +192,48 @@ class Curing:
                 episode=episode,
                 decimals={one.token: one.decimals for one in snapshot.prices.values()},
             )
-            batch = await self._answer(case, spent)
+            batch = await self._plan_case(case, spent)
             if batch is not None:
                 made.append(batch)
         return made
 
-    async def _answer(self, case: _Case, spent: Spent) -> Batch | None:
+    async def _plan_case(self, case: _CureCase, spent: Spent) -> Batch | None:
         """Build the account's transaction, or report once why there is none."""
-        order = await self._order(case, spent)
+        order = await self._choose_order(case, spent)
         if isinstance(order, CureRefusal):
-            self._tell(case, order.reason, cure_event(case.head, case.subject, case.tier, order))
+            self._emit_news(
+                case, order.reason, cure_event(case.head, case.subject, case.tier, order)
+            )
             return None
         spent.take(case.health.account, order.cure)
         if self.simulator is None:
             event = cure_event(case.head, case.subject, case.tier, order, action="would_cure")
-            self._tell(case, order.cure, event)
+            self._emit_news(case, order.cure, event)
             return None
-        batch = await self._batch(case, order, self.simulator)
+        batch = await self._build_batch(case, order, self.simulator)
         if isinstance(batch, CureRefusal):
-            self._tell(case, batch.reason, cure_event(case.head, case.subject, case.tier, batch))
+            self._emit_news(
+                case, batch.reason, cure_event(case.head, case.subject, case.tier, batch)
+            )
             return None
-        self._made.add((case.subject, case.episode))
+        self._built.add((case.subject, case.episode))
         self._sent[case.subject] = self._below[case.subject]
-        self._told.pop(case.subject, None)
+        self._last_emitted.pop(case.subject, None)
         cost = Wei(-batch.net_profit)
         self.emit(cure_event(case.head, case.subject, case.tier, order, gas_cost=cost))
         return batch
 
-    async def _is_cured(self, case: _Case) -> bool:
+    async def _is_cured(self, case: _CureCase) -> bool:
         if self.cured is None:
-            return (case.subject, case.episode) in self._made
+            return (case.subject, case.episode) in self._built
         return await self.cured(case.subject, case.episode)
 
-    def _tell(self, case: _Case, news: object, event: Event) -> None:
-        if self._told.get(case.subject) != (case.episode, news):
-            self._told[case.subject] = (case.episode, news)
+    def _emit_news(self, case: _CureCase, news: object, event: Event) -> None:
+        if self._last_emitted.get(case.subject) != (case.episode, news):
+            self._last_emitted[case.subject] = (case.episode, news)
             self.emit(event)
 
-    async def _order(self, case: _Case, spent: Spent) -> CureOrder | CureRefusal:
+    async def _choose_order(self, case: _CureCase, spent: Spent) -> CureOrder | CureRefusal:
         """Choose the cheapest cure that the vault may and can pay."""
         if await self._is_cured(case):
             detail = f"it was cured in its episode {case.episode} already"
@@ -262,8 +266,8 @@ class Curing:
             step=case.snapshot.cure_step(account, chosen),
         )
 
-    async def _batch(
-        self, case: _Case, order: CureOrder, simulator: VaultSimulator
+    async def _build_batch(
+        self, case: _CureCase, order: CureOrder, simulator: VaultSimulator
     ) -> Batch | CureRefusal:
         """Build the order's transaction, simulated on the pinned block and within its gas limit."""
         deadline = Timestamp(case.head.timestamp + self.terms.deadline_seconds)
@@ -273,7 +277,7 @@ class Curing:
         gas = await simulator.tried(data, case.head, tip=tip_within(price, case.head))
         if isinstance(gas, str):
             return CureRefusal(reason=CureReason.SIMULATION_FAILED, detail=gas)
-        plan = replace(self._plan(case, order, gas, price), deadline=deadline)
+        plan = replace(self._build_plan(case, order, gas, price), deadline=deadline)
         limit = Gas(min(mul_div_ceil(gas, GAS_HEADROOM_BPS, BPS), MAX_TRANSACTION_GAS))
         batch = Batch(
             plans=(plan,),
@@ -283,9 +287,9 @@ class Curing:
             deadline=deadline,
             net_profit=plan.net_profit,
         )
-        return await self._charged(case, batch, price)
+        return await self._add_data_fee(case, batch, price)
 
-    async def _charged(self, case: _Case, batch: Batch, price: Wei) -> Batch | CureRefusal:
+    async def _add_data_fee(self, case: _CureCase, batch: Batch, price: Wei) -> Batch | CureRefusal:
         """Return the transaction with its data fee, if the total cost is acceptable."""
         (data,) = await self.fees.data_fees([batch], case.head)
         limit = Gas(min(batch.gas_limit + data.gas, MAX_TRANSACTION_GAS))
@@ -300,7 +304,7 @@ class Curing:
         plan = replace(plan, step_gas=limit, data_fee=data.fee, net_profit=net)
         return replace(batch, plans=(plan,), gas_limit=limit, net_profit=net)
 
-    def _plan(self, case: _Case, order: CureOrder, gas: Gas, price: Wei) -> Plan:
+    def _build_plan(self, case: _CureCase, order: CureOrder, gas: Gas, price: Wei) -> Plan:
         cure = order.cure
         plan = vault_plan(
             order,

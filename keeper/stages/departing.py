@@ -80,7 +80,7 @@ class Departures:
         together = [*self._waiting, *batches]
         subjects = {(plan.market, plan.account) for batch in together for plan in batch.plans}
         try:
-            news = await self._acting(head, subjects, losses)
+            news = await self._prepare_actions(head, subjects, losses)
         except JournalError as error:
             if not self._handed:
                 raise
@@ -93,10 +93,12 @@ class Departures:
         self._handed += together
         if not together:
             return True
-        left = await self._submit(together, head, news)
+        left = await self._submit_batches(together, head, news)
         if left is None:
             return False
-        await self._release([subject for subject in losses if subject not in left], head)
+        await self._release_reservations(
+            [subject for subject in losses if subject not in left], head
+        )
         return bool(left) and self.unkept is None
 
     def pass_decided(self, head: Head) -> None:
@@ -106,21 +108,24 @@ class Departures:
             self._watch.passed(Stage.DECIDED, head)
             reached("K1")
 
-    async def _acting(
+    async def _prepare_actions(
         self, head: Head, subjects: set[Subject], losses: Mapping[Subject, int]
     ) -> News | None:
         if self._calls is None:
             return None
         return await self._calls.acting(head, self._snapshots, subjects, losses)
 
-    async def _submit(
+    async def _submit_batches(
         self, batches: Sequence[Batch], head: Head, news: News | None
     ) -> set[Subject] | None:
         """Return the accounts of the submitted transactions. None if the outcome is unknown."""
         taken: Sequence[Batch] = ()
         try:
             taken = await self.submitter.submit(batches, head, news=news)
-            why = self._held() or "gas is too expensive for it now, or too much is in flight"
+            why = (
+                self._get_hold_reason()
+                or "gas is too expensive for it now, or too much is in flight"
+            )
         except (NotBroadcast, JournalError) as error:
             why = str(error)
             if isinstance(error, JournalError):
@@ -151,7 +156,7 @@ class Departures:
             for decision in decisions
         ]
 
-    async def _release(self, subjects: Sequence[Subject], head: Head) -> None:
+    async def _release_reservations(self, subjects: Sequence[Subject], head: Head) -> None:
         """Release the reservations of plans that were not sent."""
         if self._calls is None or not subjects:
             return
@@ -163,5 +168,5 @@ class Departures:
                 "subsidy_kept_back block=%d code=%s reason=%s", head.number, error.code, error
             )
 
-    def _held(self) -> str:
+    def _get_hold_reason(self) -> str:
         return self.submitter.held if isinstance(self.submitter, HoldsBack) else ""

@@ -32,12 +32,12 @@ class BlockRoom:
             return ()
         fitting = plans
         if all(used):
-            fitting = self._first(plans, used, model, data_gas)
+            fitting = self._select_fitting(plans, used, model, data_gas)
             self.is_full = len(fitting) < len(plans)
         self.left = Gas(self.left - sum(plan.gas for plan in fitting))
         return fitting
 
-    def _first(
+    def _select_fitting(
         self, plans: tuple[Plan, ...], used: Sequence[Gas], model: GasModel, data_gas: Gas
     ) -> tuple[Plan, ...]:
         for count in range(len(plans), 0, -1):

@@ -60,13 +60,13 @@ class Legs:
             waiting = (account for _, account in group)
             while some := list(islice(waiting, SLICE)):
                 await asyncio.sleep(0)
-                found = dict(_exposures(by_market.get(market), some))
+                found = dict(_iterate_exposures(by_market.get(market), some))
                 self.known.update(((market, one), found.get(one)) for one in some)
         found_all = ((one, self.known[one]) for one in subjects)
         return {one: exposure for one, exposure in found_all if exposure is not None}
 
 
-def _exposures(
+def _iterate_exposures(
     snapshot: MarketSnapshot | None, accounts: Sequence[Address]
 ) -> Iterator[tuple[Address, Exposure]]:
     if isinstance(snapshot, WeighsMany):
@@ -87,7 +87,7 @@ async def healths(
     for market, account in others:
         members.setdefault(market, []).append(account)
     for snapshot in snapshots:
-        for one in _below(snapshot, line):
+        for one in _list_below(snapshot, line):
             accounts[one.market, one.account] = one
         for at, account in enumerate(members.get(snapshot.market, ())):
             if (snapshot.market, account) in accounts:
@@ -169,7 +169,7 @@ async def asked(
     return replace(facts, liquidated=frozenset(found))
 
 
-def _below(snapshot: MarketSnapshot, line: Wad) -> Sequence[AccountHealth]:
+def _list_below(snapshot: MarketSnapshot, line: Wad) -> Sequence[AccountHealth]:
     if isinstance(snapshot, ScreensBelow):
         return snapshot.below(line)
     return [one for one in snapshot.accounts() if one.health_factor < line or one.liquidatable]

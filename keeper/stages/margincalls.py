@@ -95,7 +95,7 @@ class MarginCalls:
         self._held = tuple(await self.database.write(held))
         self._unadvised = await self.database.write(episodes.unadvised)
         for facts in merged_by_block(await self.database.write(acted.kept)):
-            await self._ahead(facts)  # mutation: G21 news-at-start
+            await self._advance_subset(facts)  # mutation: G21 news-at-start
 
     def standing_of(self, subject: Subject) -> tuple[str, int] | None:
         """Return the tier of an account's call, and its episode. None without a call."""
@@ -112,7 +112,7 @@ class MarginCalls:
         past = past_the_line(snapshots)
         if not past:
             return FREE
-        facts = replace(self._facts(head, snapshots), accounts=past)
+        facts = replace(self._build_price_facts(head, snapshots), accounts=past)
         if self.settings.waits or Block(self.settings, self.state, facts).has_doubts:
             facts = replace(facts, exposures=await self._legs.of(snapshots, list(past)))
         self.inputs = (self.state, facts)
@@ -132,19 +132,19 @@ class MarginCalls:
                 return
             earlier = [facts for facts in self._acted if facts.hash != head.hash]
             for facts in merged_by_block(earlier):
-                await self._ahead(facts)  # its block could not be processed whole
+                await self._advance_subset(facts)  # its block could not be processed whole
                 self._acted = [kept for kept in self._acted if kept.hash != facts.hash]
-            facts = await self._gathered(head, snapshots)
+            facts = await self._collect_facts(head, snapshots)
             found = advanced(self.settings, self.state, facts)
             if found.questions:
-                facts = await self._asked(facts, found.questions)
+                facts = await self._fetch_liquidations(facts, found.questions)
                 found = answered(self.settings, self.state, facts, found)
             block = Block(self.settings, self.state, facts)
             notices = [*self._held, *found.notices]
-            advice, unadvised = await self._advice(notices, snapshots, head)
-            notices = [_advised(one, advice) for one in notices]
+            advice, unadvised = await self._compute_advice(notices, snapshots, head)
+            notices = [_add_advice(one, advice) for one in notices]
             entries = [episodes.call_entry(one, self.channels) for one in notices]
-            await self.database.write(_kept, found, facts, advice, (notices, entries))
+            await self.database.write(_persist_block, found, facts, advice, (notices, entries))
             self.state, self._held, self._unadvised = found.state, (), unadvised
             self._acted.clear()
         self.looked(block)
@@ -167,7 +167,7 @@ class MarginCalls:
             return None
         async with self._lock:
             if losses:
-                await self._keep_rest(_set_aside(self.state, losses, head))
+                await self._persist_state(_add_reservations(self.state, losses, head))
             if not subjects or self.state.hash == head.hash:
                 return None
             known = self._prepared
@@ -185,7 +185,7 @@ class MarginCalls:
     async def _prepare(
         self, head: Head, snapshots: Sequence[MarketSnapshot], subjects: Collection[Subject]
     ) -> _Prepared:
-        facts = await self._facts_of(head, snapshots, subjects)
+        facts = await self._build_account_facts(head, snapshots, subjects)
         return frozenset(subjects), facts, acted.news_of(facts)
 
     async def learned(
@@ -195,16 +195,19 @@ class MarginCalls:
         async with self._lock:
             if not subjects or self.state.hash == head.hash:
                 return
-            facts = await self._facts_of(head, snapshots, subjects)
+            facts = await self._build_account_facts(head, snapshots, subjects)
             wanted = wanting(self.settings, self.state, facts)
             legs = {one: facts.exposures[one] for one in wanted if one in facts.exposures}
-            await self._ahead(replace(facts, exposures=legs))
+            await self._advance_subset(replace(facts, exposures=legs))
 
-    async def _facts_of(
+    async def _build_account_facts(
         self, head: Head, snapshots: Sequence[MarketSnapshot], subjects: Collection[Subject]
     ) -> BlockFacts:
         """Build a block's facts of some accounts and their markets."""
-        facts, markets = self._facts(head, snapshots), {market for market, _ in subjects}
+        facts, markets = (
+            self._build_price_facts(head, snapshots),
+            {market for market, _ in subjects},
+        )
         own = {one.market: one for one in snapshots if one.market in markets}
         read = ((one, own[one[0]].account(one[1])) for one in subjects if one[0] in own)
         accounts = {one: health for one, health in read if health is not None}
@@ -216,27 +219,29 @@ class MarginCalls:
             exposures=await self._legs.of(snapshots, list(accounts)),
         )
 
-    async def _ahead(self, facts: BlockFacts) -> None:
+    async def _advance_subset(self, facts: BlockFacts) -> None:
         """Persist the consequences of a block's facts for their accounts, before all others."""
         subjects = facts.accounts.keys()
         found = ahead_of(self.settings, self.state, facts, subjects)
         if found.questions:
-            facts = await self._asked(facts, found.questions)
+            facts = await self._fetch_liquidations(facts, found.questions)
             found = ahead_of(self.settings, self.state, facts, subjects)
-        await self.database.write(_kept_ahead, found, facts)
+        await self.database.write(_persist_subset, found, facts)
         self.state, self._held = found.state, (*self._held, *found.notices)
 
-    async def _asked(self, facts: BlockFacts, questions: Mapping[Subject, int]) -> BlockFacts:
+    async def _fetch_liquidations(
+        self, facts: BlockFacts, questions: Mapping[Subject, int]
+    ) -> BlockFacts:
         return await asked(facts, questions, self.markets, self.reader, self.book)
 
     async def released(self, subjects: Sequence[Subject], head: Head) -> None:
         """Release a block's reservations for liquidations that were not sent."""
         async with self._lock:
-            kept = _of_other_blocks(self.state, subjects, head)
+            kept = _list_other_reservations(self.state, subjects, head)
             if len(kept) < len(self.state.reservations):
-                await self._keep_rest(replace(self.state, reservations=kept))
+                await self._persist_state(replace(self.state, reservations=kept))
 
-    async def _keep_rest(self, state: MarginState) -> None:
+    async def _persist_state(self, state: MarginState) -> None:
         await self.database.write(episodes.keep_rest, state)
         self.state = state
 
@@ -255,7 +260,7 @@ class MarginCalls:
             self.state = state
             return subjects[0][1]
 
-    def _facts(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> BlockFacts:
+    def _build_price_facts(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> BlockFacts:
         """Build a block's price facts, with the unreadable markets."""
         if self._stated is not None and self._stated.hash == head.hash:
             return self._stated
@@ -270,16 +275,16 @@ class MarginCalls:
         )
         return self._stated
 
-    async def _gathered(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> BlockFacts:
+    async def _collect_facts(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> BlockFacts:
         """Collect all facts of a block."""
-        facts, members = self._facts(head, snapshots), list(self.state.standings)
+        facts, members = self._build_price_facts(head, snapshots), list(self.state.standings)
         accounts = await healths(snapshots, self.settings.tiers.look_below, members)
         markets = await valued(facts, snapshots, self.valuer)
         facts = replace(facts, accounts=accounts, markets=markets)
         wanted = wanting(self.settings, self.state, facts)
         return replace(facts, exposures=await self._legs.of(snapshots, wanted))
 
-    async def _advice(
+    async def _compute_advice(
         self, notices: Sequence[Notice], snapshots: Sequence[MarketSnapshot], head: Head
     ) -> tuple[Mapping[Subject, Advice], list[Subject]]:
         """Compute the advice of the worst accounts to notify, and return the remaining accounts.
@@ -334,7 +339,7 @@ def keep_acknowledged(
         episodes.keep_standing(connection, subject, state.standings[subject])
 
 
-def _set_aside(state: MarginState, losses: Mapping[Subject, int], head: Head) -> MarginState:
+def _add_reservations(state: MarginState, losses: Mapping[Subject, int], head: Head) -> MarginState:
     """Return the state with reserved losses, in place of this block's earlier ones."""
     new = tuple(
         Reservation(
@@ -346,10 +351,10 @@ def _set_aside(state: MarginState, losses: Mapping[Subject, int], head: Head) ->
         )
         for (market, account), usd in sorted(losses.items())
     )
-    return replace(state, reservations=(*_of_other_blocks(state, losses, head), *new))
+    return replace(state, reservations=(*_list_other_reservations(state, losses, head), *new))
 
 
-def _of_other_blocks(
+def _list_other_reservations(
     state: MarginState, subjects: Collection[Subject], head: Head
 ) -> tuple[Reservation, ...]:
     """List the reservations except these accounts' at this block."""
@@ -360,7 +365,7 @@ def _of_other_blocks(
     )
 
 
-def _kept(
+def _persist_block(
     connection: Connection,
     found: Advanced,
     facts: BlockFacts,
@@ -377,13 +382,13 @@ def _kept(
         append(connection, recorded)
 
 
-def _kept_ahead(connection: Connection, found: Advanced, facts: BlockFacts) -> None:
+def _persist_subset(connection: Connection, found: Advanced, facts: BlockFacts) -> None:
     episodes.keep(connection, found.state, found.changes, facts, {})
     acted.forget(connection, facts.hash)
     enqueue(connection, found.notices, facts.wall, held=True)
 
 
-def _advised(notice: Notice, advice: Mapping[Subject, Advice]) -> Notice:
+def _add_advice(notice: Notice, advice: Mapping[Subject, Advice]) -> Notice:
     if notice.market is None or notice.account is None or notice.kind not in _WITH_ADVICE:
         return notice
     return replace(notice, advice=advice.get((notice.market, notice.account)))

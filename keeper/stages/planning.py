@@ -60,7 +60,7 @@ class Planning:
 
     def next_size(self, waiting: int) -> int:
         """Compute the next portion's number of accounts. 0 if no more can be sent."""
-        queue, usual = self._queue(), self.policy.max_plans_per_transaction
+        queue, usual = self._compute_load(), self.policy.max_plans_per_transaction
         if self._is_full or not queue.transactions or queue.filling == 0:
             return 0
         if not self._portions:
@@ -83,9 +83,9 @@ class Planning:
         that they need not wait for its next option.
         """
         costs, exits = priced
-        start = self._start(exits)
+        start = self._start_depth(exits)
         self._attempts.enter(candidates)
-        policy, found = self._policy(len(candidates), portion, costs), Rehearsed()
+        policy, found = self._build_policy(len(candidates), portion, costs), Rehearsed()
         answer = Ranked(decisions=[], plans=[], remaining=[start])
         for _ in range(MAX_ROUNDS):
             answer = ranked(
@@ -103,17 +103,17 @@ class Planning:
                 policy,
                 costs,
                 self.head,
-                queue=self._queue(portion, costs),
+                queue=self._compute_load(portion, costs),
                 earlier=self.batches,
             )
             if found.clean:
                 break
-            self._learn(found, portion.rest)
+            self._apply_verdict(found, portion.rest)
             if found.apart:
                 half = max(1, policy.max_plans_per_transaction // 2)
                 policy = replace(policy, max_plans_per_transaction=half)
         sent = [plan for batch in found.batches for plan in batch.plans]
-        self._remaining = answer.remaining[_taken(answer.plans, sent)]
+        self._remaining = answer.remaining[_count_executed(answer.plans, sent)]
         self.batches += found.batches
         self._portions += 1
         self._is_full = found.is_full
@@ -127,7 +127,7 @@ class Planning:
         """List the decisions of all portions, each account once."""
         return self._attempts.told(self.decisions)
 
-    def _learn(self, found: Rehearsed, rest: int) -> None:
+    def _apply_verdict(self, found: Rehearsed, rest: int) -> None:
         """Bar failed options and drop unprofitable accounts before the portion is sized again."""
         for plan, failure in found.failed:
             if self._attempts.failed(plan, failure) and rest:
@@ -138,20 +138,20 @@ class Planning:
         for plan, rounds in found.cut:
             self._attempts.cut(plan, rounds)
 
-    def _start(self, exits: Exits) -> Remaining:
+    def _start_depth(self, exits: Exits) -> Remaining:
         before = self._remaining
         if before is None:
             start = Remaining(curves=exits.curves, liquidity=self.liquidity)
             return less_pending(start, self.pending)
         return replace(before, curves={**exits.curves, **before.curves})
 
-    def _policy(self, accounts: int, portion: Portion, costs: Costs) -> Policy:
+    def _build_policy(self, accounts: int, portion: Portion, costs: Costs) -> Policy:
         """Return the policy, without further rounds if the block cannot include all first ones."""
-        filling = self._queue(portion, costs).filling
+        filling = self._compute_load(portion, costs).filling
         is_full = filling is not None and filling < accounts + portion.rest
         return replace(self.policy, rounds=1) if is_full else self.policy
 
-    def _queue(self, portion: Portion | None = None, costs: Costs | None = None) -> Queue:
+    def _compute_load(self, portion: Portion | None = None, costs: Costs | None = None) -> Queue:
         limit = self.head.gas_limit if costs is None else costs.block_gas_limit
         plans = [plan for batch in self.batches for plan in batch.plans]
         batches = [(len(one.plans), sum(plan.gas for plan in one.plans)) for one in self.batches]
@@ -174,7 +174,7 @@ class Planning:
         )
 
 
-def _taken(plans: Sequence[Plan], sent: Sequence[Plan]) -> int:
+def _count_executed(plans: Sequence[Plan], sent: Sequence[Plan]) -> int:
     """Count the plans considered executed, all of them unless the first ones were sent."""
     own = [(plan.market, plan.account) for plan in sent]
     first = [(plan.market, plan.account) for plan in plans[: len(own)]]

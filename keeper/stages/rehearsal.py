@@ -105,26 +105,26 @@ class Rehearsal:
         """
         result = Rehearsed()
         room = BlockRoom(left=ANY_LIMIT if queue is None else queue.limit_left)
-        for executor, own in self._by_executor(plans):
+        for executor, own in self._group_by_executor(plans):
             groups = pack_rounds(own, policy, costs, self.gas_model, queue)
             if queue is not None:
                 groups = groups[: queue.transactions] if queue.is_bounded else groups
                 for group in groups:
                     queue = queue.after(len(group))
-            plain = [self._batch(executor, group) for group in groups]
-            fees = await self._data_fees(plain, head)
+            plain = [self._build_batch(executor, group) for group in groups]
+            fees = await self._fetch_data_fees(plain, head)
             batches = [with_data_gas(*pair) for pair in zip(plain, fees, strict=True)]
-            behind = _Behind(executor, self._earlier(executor, earlier))
+            behind = _AfterEarlier(executor, self._list_earlier(executor, earlier))
             answers = await behind.simulated(batches, head)
             found = list(zip(batches, answers, fees, strict=True))
-            self._judge(result, executor, found, policy, room)
-            if any(_whole(*pair) for pair in zip(batches, answers, strict=True)):
-                blamed = await self._blame_alone(result, behind, batches, answers, head)
+            self._add_results(result, executor, found, policy, room)
+            if any(_is_whole_failure(*pair) for pair in zip(batches, answers, strict=True)):
+                blamed = await self._find_culprits(result, behind, batches, answers, head)
                 result.apart = result.apart or not blamed
         result.is_full = room.is_full
         return result
 
-    def _judge(
+    def _add_results(
         self,
         result: Rehearsed,
         executor: Simulator,
@@ -135,7 +135,7 @@ class Rehearsal:
         """Add failures, losses and the batches before them to ``result``."""
         trouble = False
         for batch, answer, data in found:
-            failed = result.blame(batch.plans, _failures(batch, answer))
+            failed = result.blame(batch.plans, _list_failures(batch, answer))
             spoilt = failed or not answer.plans
             after = () if spoilt else settled(batch, answer, self.minimums, policy, data.fee)
             refused = result.refuse(after, self.minimums)
@@ -144,13 +144,13 @@ class Rehearsal:
             fitting = () if trouble else room.fit(after, used, self.gas_model, data.gas)
             if fitting:
                 limit = self.gas_model.simulated_limit(fitting, used[: len(fitting)])
-                made = replace(self._batch(executor, fitting), gas_limit=limit)
+                made = replace(self._build_batch(executor, fitting), gas_limit=limit)
                 result.batches.append(with_data_gas(made, data))
 
-    async def _blame_alone(
+    async def _find_culprits(
         self,
         result: Rehearsed,
-        behind: "_Behind",
+        behind: "_AfterEarlier",
         batches: Sequence[Batch],
         answers: Sequence[SimulatedBatch],
         head: Head,
@@ -159,37 +159,37 @@ class Rehearsal:
         apart: list[Batch] = []
         asked: list[tuple[Batch, int]] = []
         for batch, answer in zip(batches, answers, strict=True):
-            if not _whole(batch, answer):
+            if not _is_whole_failure(batch, answer):
                 apart.append(batch)
                 continue
             asked.append((batch, len(apart)))
-            apart.extend(self._batch(behind.executor, (plan,)) for plan in batch.plans)
+            apart.extend(self._build_batch(behind.executor, (plan,)) for plan in batch.plans)
         alone = await behind.simulated(apart, head)
         blamed = False
         for batch, start in asked:
             places = range(start, start + len(batch.plans))
-            failures = [_failures(apart[place], alone[place])[0] for place in places]
+            failures = [_list_failures(apart[place], alone[place])[0] for place in places]
             blamed = result.blame(batch.plans, failures) or blamed
         return blamed
 
-    async def _data_fees(self, batches: Sequence[Batch], head: Head) -> Sequence[DataFee]:
+    async def _fetch_data_fees(self, batches: Sequence[Batch], head: Head) -> Sequence[DataFee]:
         if self.charges is None:
             return [DataFee() for _ in batches]
         return await self.charges.data_fees(batches, head)
 
-    def _batch(self, executor: Simulator, plans: Sequence[Plan]) -> Batch:
+    def _build_batch(self, executor: Simulator, plans: Sequence[Plan]) -> Batch:
         return executor.batch(
             plans,
             net_profit=batch_net_profit(plans),
             gas_limit=self.gas_model.batch_limit(limits_of(plans)),
         )
 
-    def _earlier(self, executor: Simulator, batches: Sequence[Batch]) -> list[Batch]:
+    def _list_earlier(self, executor: Simulator, batches: Sequence[Batch]) -> list[Batch]:
         """List an executor's own batches, in order."""
         owners = ((self.simulators[deployment(one.plans[0].market)], one) for one in batches)
         return [batch for owner, batch in owners if owner is executor]
 
-    def _by_executor(self, plans: Sequence[Plan]) -> list[tuple[Simulator, list[Plan]]]:
+    def _group_by_executor(self, plans: Sequence[Plan]) -> list[tuple[Simulator, list[Plan]]]:
         """Group the plans by executor, both in order of appearance."""
         grouped: list[tuple[Simulator, list[Plan]]] = []
         for plan in plans:
@@ -202,7 +202,7 @@ class Rehearsal:
 
 
 @dataclass(frozen=True, slots=True)
-class _Behind:
+class _AfterEarlier:
     """Simulates an executor's transactions after earlier ones of its own."""
 
     executor: Simulator
@@ -250,12 +250,12 @@ class Repeats:
         return [found[at] for at in range(len(batches))]
 
 
-def _whole(batch: Batch, answer: SimulatedBatch) -> bool:
+def _is_whole_failure(batch: Batch, answer: SimulatedBatch) -> bool:
     """Return whether a transaction of several plans failed without naming the failing ones."""
     return not answer.plans and len(batch.plans) > 1
 
 
-def _failures(batch: Batch, answer: SimulatedBatch) -> list[str]:
+def _list_failures(batch: Batch, answer: SimulatedBatch) -> list[str]:
     """List the plans known to fail, with reasons. A failing single plan is its own."""
     if not answer.plans:
         return [answer.failure or "reverts"] if len(batch.plans) == 1 else [""] * len(batch.plans)

@@ -36,7 +36,7 @@ class SecondSources:
 
     def calls(self, head: Head) -> Sequence[Call]:  # noqa: ARG002 (the same at every block)
         """Build the reads of every source."""
-        return [call for one in self.wanted for call in _calls(one)]
+        return [call for one in self.wanted for call in _build_source_calls(one)]
 
     def apply(self, head: Head, results: Sequence[CallResult]) -> None:  # noqa: ARG002
         """Store the answers."""
@@ -49,17 +49,17 @@ class SecondSources:
             of_market = found.setdefault(snapshot.market, {})
             for one, answers in zip(self.wanted, self._answers, strict=False):
                 if one.token in snapshot.prices:
-                    price = _price(one, answers, snapshot)
-                    told = SecondPrice(source=_name(one), price=price)
+                    price = _compute_price(one, answers, snapshot)
+                    told = SecondPrice(source=_format_source(one), price=price)
                     of_market[one.token] = (*of_market.get(one.token, ()), told)
         return found
 
 
-def _name(one: Second) -> str:
+def _format_source(one: Second) -> str:
     return f"feed {one.feed}" if one.feed else f"pool {one.pool} over {one.window_seconds} s"
 
 
-def _calls(one: Second) -> list[Call]:
+def _build_source_calls(one: Second) -> list[Call]:
     if one.feed is not None:
         answer = ask(one.feed, "latestRoundData()")
         return [answer, ask(one.feed, "decimals()"), ask(one.feed, "decimals()")]
@@ -68,25 +68,27 @@ def _calls(one: Second) -> list[Call]:
     return [observed, ask(pool, "token0()"), ask(pool, "token1()")]
 
 
-def _price(one: Second, answers: Sequence[CallResult], snapshot: MarketSnapshot) -> int | None:
+def _compute_price(
+    one: Second, answers: Sequence[CallResult], snapshot: MarketSnapshot
+) -> int | None:
     if len(answers) < CALLS or not all(answer.success for answer in answers):
         return None
     try:
         if one.feed is not None:
-            return _of_feed(answers, snapshot.base_unit)
-        return _of_pool(one, answers, snapshot.prices)
+            return _decode_feed_price(answers, snapshot.base_unit)
+        return _compute_pool_price(one, answers, snapshot.prices)
     except RpcMalformed:
         return None
 
 
-def _of_feed(answers: Sequence[CallResult], base_unit: int) -> int | None:
+def _decode_feed_price(answers: Sequence[CallResult], base_unit: int) -> int | None:
     answer, decimals = signed_word(answers[0].data, 1), word(answers[1].data, 0)
     if answer <= 0 or decimals > MOST_DECIMALS:
         return None
     return answer * base_unit // 10**decimals or None
 
 
-def _of_pool(
+def _compute_pool_price(
     one: Second, answers: Sequence[CallResult], prices: Mapping[Address, TokenPrice]
 ) -> int | None:
     """Compute the pool's time-weighted price of the token, from the other token's price.

@@ -56,14 +56,14 @@ class SetAside:
         restraint: Restraint = FREE,
     ) -> Decided:
         """Plan all unhealthy accounts at one head except the quarantined ones."""
-        waits = self._waits(head)
+        waits = self._list_waits(head)
         if waits:
             restraint = replace(restraint, waits={**waits, **restraint.waits})
         result = await self.decide(head, snapshots, in_flight, restraint=restraint)
-        self._note(result, waits)
+        self._note_failures(result, waits)
         return result
 
-    def _waits(self, head: Head) -> Mapping[Subject, Wait]:
+    def _list_waits(self, head: Head) -> Mapping[Subject, Wait]:
         """Return the quarantined accounts at a block, with the failure as the reason."""
         return {
             subject: Wait(
@@ -76,7 +76,7 @@ class SetAside:
             if head.number < failure.until
         }
 
-    def _note(self, result: Decided, waits: Mapping[Subject, Wait]) -> None:
+    def _note_failures(self, result: Decided, waits: Mapping[Subject, Wait]) -> None:
         """Note the accounts that failed at this head, and forget all others."""
         failed: dict[Subject, _Failure] = {}
         for decision in result.decisions:

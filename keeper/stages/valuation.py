@@ -51,11 +51,11 @@ class NativeCoin:
         """Return the market's prices with the native coin's. None if no source has it."""
         listed = snapshot.prices.get(self._wrapped) if self._wrapped is not None else None
         if snapshot.base_unit == USD_UNIT:
-            native = listed.price if listed else await self._unlisted(snapshot)
+            native = listed.price if listed else await self._fetch_unlisted_price(snapshot)
             usd_per_base = (1, 1)
         else:
             native = listed.price if listed else snapshot.base_unit
-            usd = await self._usd(snapshot.head)
+            usd = await self._fetch_usd(snapshot.head)
             if not usd:
                 return None
             usd_per_base = (usd, native)
@@ -68,24 +68,24 @@ class NativeCoin:
             usd_per_base=usd_per_base,
         )
 
-    async def _unlisted(self, snapshot: MarketSnapshot) -> int:
+    async def _fetch_unlisted_price(self, snapshot: MarketSnapshot) -> int:
         """Return the native coin's price in dollars (1e-8) from other sources. 0 if none."""
-        return await self._usd(snapshot.head) or await self._sold(snapshot)
+        return await self._fetch_usd(snapshot.head) or await self._fetch_sale_price(snapshot)
 
-    async def _usd(self, head: Head) -> int:
+    async def _fetch_usd(self, head: Head) -> int:
         """Return dollars (1e-8) per native coin by the feed. 0 if it does not answer."""
         if self._feed is None:
             return 0
         if self._quoted is None or self._quoted[0] != head.hash:
             try:
-                answer = await self._read(self._feed, head)
+                answer = await self._read_feed(self._feed, head)
             except MarketUnreadable as error:
                 log.warning("native_price_unreadable block=%d reason=%s", head.number, error)
                 answer = 0
             self._quoted = (head.hash, answer)
         return self._quoted[1]
 
-    async def _sold(self, snapshot: MarketSnapshot) -> int:
+    async def _fetch_sale_price(self, snapshot: MarketSnapshot) -> int:
         """Return the best proceeds of one whole coin, in base currency. 0 if it cannot be sold."""
         wrapped = self._wrapped
         if wrapped is None:
@@ -98,10 +98,10 @@ class NativeCoin:
             except (BlockUnknown, RpcRefused, RpcMalformed) as error:
                 log.warning("native_price_unreadable venue=%s reason=%s", venue.kind, error)
                 continue
-            best = max(best, _best_sale(exits, snapshot))
+            best = max(best, _find_best_sale(exits, snapshot))
         return best
 
-    async def _read(self, feed: Address, head: Head) -> int:
+    async def _read_feed(self, feed: Address, head: Head) -> int:
         basis = Basis(block_hash=head.hash)
         answers = await self._reader.aggregate(
             [Call(target=feed, data=_LATEST_ANSWER), Call(target=feed, data=_DECIMALS)], basis
@@ -116,7 +116,7 @@ class NativeCoin:
         return max(mul_div_floor(price, USD_UNIT, 10 ** min(decimals, 77)), 0)
 
 
-def _best_sale(exits: Exits, snapshot: MarketSnapshot) -> int:
+def _find_best_sale(exits: Exits, snapshot: MarketSnapshot) -> int:
     """Return the best proceeds of one whole coin over these exits, in base currency."""
     best = 0
     for (_, token), routes in exits.routes.items():

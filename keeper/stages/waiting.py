@@ -50,7 +50,7 @@ class BoundPlans:
         """List the effects of the plans in the present state of their markets."""
         batches = (submission.batch for submission in self.acting())
         plans = (plan for batch in batches if batch is not None for plan in batch.plans)
-        return _sales(plans, snapshots, window)
+        return _list_sales(plans, snapshots, window)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,20 +61,22 @@ class PaperPlans:
 
     def sales(self, snapshots: Sequence[MarketSnapshot], window: Window) -> Sequence[PendingSale]:
         """List the effects that the plans would have had, in the markets' present state."""
-        return _sales(self.sold(), snapshots, window)
+        return _list_sales(self.sold(), snapshots, window)
 
 
-def _sales(
+def _list_sales(
     plans: Iterable[Plan], snapshots: Sequence[MarketSnapshot], window: Window
 ) -> Sequence[PendingSale]:
     """List the sales of the plans with external funding."""
-    known = _Accounts(snapshots={one.market: one for one in snapshots}, window=window)
+    known = _PlannedAccounts(snapshots={one.market: one for one in snapshots}, window=window)
     return tuple(
-        _sale(plan, known.outcome(plan)) for plan in plans if plan.funding.kind not in _OWN_MONEY
+        _build_sale(plan, known.outcome(plan))
+        for plan in plans
+        if plan.funding.kind not in _OWN_MONEY
     )
 
 
-def _sale(plan: Plan, outcome: Outcome | None) -> PendingSale:
+def _build_sale(plan: Plan, outcome: Outcome | None) -> PendingSale:
     """Build a plan's present effect, or the planned one if the market does not show it."""
     swaps = plan.funding.kind is FundingKind.FLASH_SWAP
     return PendingSale(
@@ -87,7 +89,7 @@ def _sale(plan: Plan, outcome: Outcome | None) -> PendingSale:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Accounts:
+class _PlannedAccounts:
     """Opportunities of the accounts of plans, after each plan's earlier rounds."""
 
     snapshots: Mapping[MarketKey, MarketSnapshot]
@@ -98,7 +100,7 @@ class _Accounts:
         """Compute the plan's amounts in its market. None if it is refused."""
         subject = subject_of(plan)
         if subject not in self.pairs:
-            self.pairs[subject] = self._pairs(plan)
+            self.pairs[subject] = self._list_opportunities(plan)
         for pair in self.pairs[subject]:
             if (pair.spend_token, pair.receive_token) == (plan.spend_token, plan.receive_token):
                 answer = pair.outcome(plan.amount)
@@ -109,7 +111,7 @@ class _Accounts:
                 return answer
         return None
 
-    def _pairs(self, plan: Plan) -> Sequence[Opportunity]:
+    def _list_opportunities(self, plan: Plan) -> Sequence[Opportunity]:
         """List the opportunities of an account in its market's present state."""
         snapshot = self.snapshots.get(plan.market)
         health = None if snapshot is None else snapshot.account(plan.account)

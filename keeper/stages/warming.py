@@ -74,7 +74,7 @@ class Warmed:
 
     async def _warm(self, head: Head, snapshots: Sequence[MarketSnapshot]) -> None:
         try:
-            subjects, pairs = await self._new(snapshots)
+            subjects, pairs = await self._find_new(snapshots)
             if pairs:
                 await fetch_exits(self.venues, pairs, Basis(block_hash=head.hash))
                 await self.fees.gas_price(head)
@@ -85,16 +85,18 @@ class Warmed:
         except ChainError as error:
             log.debug("not_warmed block=%d code=%s reason=%s", head.number, error.code, error)
 
-    async def _new(self, snapshots: Sequence[MarketSnapshot]) -> tuple[set[Subject], set[Pair]]:
+    async def _find_new(
+        self, snapshots: Sequence[MarketSnapshot]
+    ) -> tuple[set[Subject], set[Pair]]:
         """Return the accounts newly near liquidation, and their new token pairs."""
         near = await healths(snapshots, START if self._is_first else NEAR, ())
         self._known &= near.keys()
         new = [subject for subject in near if subject not in self._known][:MOST_ACCOUNTS]
         legs = await Legs().of(snapshots, new)
-        return set(new), set(islice(_pairs_of(legs, self._pairs), MOST_PAIRS))
+        return set(new), set(islice(_iterate_new_pairs(legs, self._pairs), MOST_PAIRS))
 
 
-def _pairs_of(legs: Mapping[Subject, Exposure], known: set[Pair]) -> Iterator[Pair]:
+def _iterate_new_pairs(legs: Mapping[Subject, Exposure], known: set[Pair]) -> Iterator[Pair]:
     for exposure in legs.values():
         held = [leg.token for leg in exposure.legs if leg.collateral]
         owed = [leg.token for leg in exposure.legs if leg.debt]

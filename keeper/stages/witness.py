@@ -48,19 +48,19 @@ async def witnessed(
         restraint=restraint,
     )
     result = await decided(
-        _beside(planner, inputs), head, snapshots, in_flight, restraint=restraint
+        _build_recording_context(planner, inputs), head, snapshots, in_flight, restraint=restraint
     )
     result.inputs = inputs
     return result
 
 
-def _beside(planner: Planner, inputs: Inputs) -> Planner:
+def _build_recording_context(planner: Planner, inputs: Inputs) -> Planner:
     """Wrap every port of the planner to record into ``inputs``, one object per executor."""
-    made: dict[int, _Simulator] = {}
+    made: dict[int, _RecordingSimulator] = {}
     simulators: dict[MarketKey, Simulator] = {}
     for deployment, one in planner.simulators.items():
         if id(one) not in made:
-            made[id(one)] = _Simulator(one, len(made), inputs)
+            made[id(one)] = _RecordingSimulator(one, len(made), inputs)
         simulators[deployment] = made[id(one)]
         inputs.executors = {**inputs.executors, deployment: made[id(one)].number}
 
@@ -70,18 +70,18 @@ def _beside(planner: Planner, inputs: Inputs) -> Planner:
 
     return replace(
         planner,
-        venues=[_Venue(one, at, inputs) for at, one in enumerate(planner.venues)],
+        venues=[_RecordingVenue(one, at, inputs) for at, one in enumerate(planner.venues)],
         simulators=simulators,
-        fees=_fees(planner.fees, inputs),
-        valuer=_Valuer(planner.valuer, inputs),
+        fees=_wrap_fees(planner.fees, inputs),
+        valuer=_RecordingValuer(planner.valuer, inputs),
         next_timestamp=next_timestamp,
-        waiting=_Waiting(planner.waiting, inputs),
-        chooser=_Chooser(planner.chooser, inputs),
+        waiting=_RecordingPendingSales(planner.waiting, inputs),
+        chooser=_RecordingChooser(planner.chooser, inputs),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Chooser:
+class _RecordingChooser:
     chooser: Chooser
     inputs: Inputs
     marks: list[tuple[int, int, int]] = field(default_factory=list)
@@ -90,7 +90,7 @@ class _Chooser:
         portion = self.chooser.choose(number, waiting, window, size)
         if portion is not None:
             self.inputs.portions[number:] = [portion]
-            self.marks[number:] = [self._mark()]
+            self.marks[number:] = [self._count_recorded()]
         return portion
 
     def undo(self, number: int) -> None:
@@ -100,14 +100,14 @@ class _Chooser:
         if inputs.data_fees is not None:
             del inputs.data_fees[fees:]
 
-    def _mark(self) -> tuple[int, int, int]:
+    def _count_recorded(self) -> tuple[int, int, int]:
         """Return the numbers of inputs recorded before a portion."""
         inputs = self.inputs
         return len(inputs.simulations), len(inputs.data_fees or ()), len(inputs.later)
 
 
 @dataclass(frozen=True)
-class _Fees:
+class _RecordingFees:
     fees: FeeSource
     inputs: Inputs
 
@@ -123,27 +123,29 @@ class _Fees:
         return self.inputs.gas_price
 
 
-class _ChargingFees(_Fees):
+class _RecordingChargingFees(_RecordingFees):
     """Recording fee source with data fees."""
 
     async def data_fees(self, batches: Sequence[Batch], head: Head) -> Sequence[DataFee]:
-        found = await self._charges().data_fees(batches, head)
+        found = await self._get_charges().data_fees(batches, head)
         self.inputs.data_fees = [*(self.inputs.data_fees or ()), tuple(found)]
         return found
 
-    def _charges(self) -> ChargesForData:
+    def _get_charges(self) -> ChargesForData:
         if not isinstance(self.fees, ChargesForData):
             raise TypeError(type(self.fees).__name__)
         return self.fees
 
 
-def _fees(fees: FeeSource, inputs: Inputs) -> FeeSource:
+def _wrap_fees(fees: FeeSource, inputs: Inputs) -> FeeSource:
     """Wrap the fee source for recording, keeping its capabilities."""
-    return (_ChargingFees if isinstance(fees, ChargesForData) else _Fees)(fees, inputs)
+    return (_RecordingChargingFees if isinstance(fees, ChargesForData) else _RecordingFees)(
+        fees, inputs
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class _Valuer:
+class _RecordingValuer:
     valuer: Valuer
     inputs: Inputs
 
@@ -154,7 +156,7 @@ class _Valuer:
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _RecordingPendingSales:
     waiting: Waiting
     inputs: Inputs
 
@@ -164,12 +166,12 @@ class _Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class _Venue(VenueLayer):
+class _RecordingVenue(VenueLayer):
     number: int
     inputs: Inputs
 
     async def exits(self, pairs: Collection[Pair], basis: Basis) -> Exits:
-        answers = self._answers()
+        answers = self._get_answers()
         try:
             found = await self.venue.exits(pairs, basis)
         except (BlockUnknown, RpcRefused, RpcMalformed):
@@ -178,7 +180,7 @@ class _Venue(VenueLayer):
         answers[self.number] = VenueAnswer(kind=self.kind, exits=found)
         return found
 
-    def _answers(self) -> dict[int, VenueAnswer]:
+    def _get_answers(self) -> dict[int, VenueAnswer]:
         """Return the recorded answers of the first portions or of a later one."""
         inputs, portion = self.inputs, len(self.inputs.portions) - 1
         if portion <= 0 or not inputs.venues:
@@ -189,7 +191,7 @@ class _Venue(VenueLayer):
 
 
 @dataclass(frozen=True, slots=True)
-class _Simulator:
+class _RecordingSimulator:
     simulator: Simulator
     number: int
     inputs: Inputs

@@ -22,21 +22,21 @@ def spent(connection: Connection, since: Timestamp, newest: int) -> list[Spent]:
 
     Transactions removed by a reorg are not included.
     """
-    acting = _receipts().where(
+    acting = _select_receipts().where(
         transactions.c.executor.is_not(None), attempts.c.kind != AttemptKind.CANCEL
     )
     rows = [
-        *connection.execute(_receipts().where(outcomes.c.block_time > since)),
+        *connection.execute(_select_receipts().where(outcomes.c.block_time > since)),
         *connection.execute(acting.order_by(transactions.c.nonce.desc()).limit(newest)),
     ]
-    found = {row.nonce: _spent(row) for row in rows}
+    found = {row.nonce: _build_spent(row) for row in rows}
     return [found[nonce] for nonce in sorted(found)]
 
 
 def states(connection: Connection) -> list[BreakerState]:
     """Return every breaker's state, in the order of declaration."""
     rows = connection.execute(select(breakers).order_by(breakers.c.id)).all()
-    return [_state(name, [row for row in rows if row.name == name]) for name in Breaker]
+    return [_build_state(name, [row for row in rows if row.name == name]) for name in Breaker]
 
 
 def open_breaker(connection: Connection, opened: OpenBreaker) -> None:
@@ -74,7 +74,7 @@ def close_breaker(connection: Connection, name: Breaker, by: str, *, forgive: bo
     return changed.rowcount > 0
 
 
-def _receipts() -> Select[Any]:
+def _select_receipts() -> Select[Any]:
     return (
         select(
             transactions.c.nonce,
@@ -98,7 +98,7 @@ def _is_open() -> Any:  # noqa: ANN401 (SQLAlchemy's own expression)
     return breakers.c.closed_at.is_(None)
 
 
-def _spent(row: Row[Any]) -> Spent:
+def _build_spent(row: Row[Any]) -> Spent:
     acting = row.executor is not None and row.kind != AttemptKind.CANCEL
     failed = acting and not row.success
     plans = [plan for plan in outcomes_from(row.plans) if plan.failure]
@@ -116,19 +116,19 @@ def _spent(row: Row[Any]) -> Spent:
     )
 
 
-def _state(name: Breaker, rows: Sequence[Row[Any]]) -> BreakerState:
+def _build_state(name: Breaker, rows: Sequence[Row[Any]]) -> BreakerState:
     held = [row for row in rows if row.closed_at is None]
     forgiven = [row.settled_through for row in rows if row.settled_through is not None]
     closings = [row.closed_by for row in rows if row.closed_at is not None]
     return BreakerState(
         name=name,
-        open=_opened(held[-1]) if held else None,
+        open=_build_open_breaker(held[-1]) if held else None,
         settled_through=max(forgiven, default=-1),
         probes=sum(1 for _ in takewhile(PROBE.__eq__, reversed(closings))),
     )
 
 
-def _opened(row: Row[Any]) -> OpenBreaker:
+def _build_open_breaker(row: Row[Any]) -> OpenBreaker:
     return OpenBreaker(
         name=Breaker(row.name),
         detail=row.detail,

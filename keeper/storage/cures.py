@@ -27,13 +27,13 @@ def was_cured(connection: Connection, vault: Address, subject: Subject, episode:
         )
     ).all()
     return any(
-        row.state == NonceState.BOUND or _worked(connection, row.transaction_id)
+        row.state == NonceState.BOUND or _has_succeeded(connection, row.transaction_id)
         for row in rows
         if int(json.loads(row.plan)["episode"]) == episode
     )
 
 
-def _worked(connection: Connection, owner: int) -> bool:
+def _has_succeeded(connection: Connection, owner: int) -> bool:
     found = connection.execute(
         select(outcomes.c.success, outcomes.c.plans).where(
             outcomes.c.transaction_id == owner, outcomes.c.state.in_(_MINED)

@@ -40,7 +40,7 @@ class Database:
         self.engine = engine
         self._file = file
         self._refuse = refuse
-        self._version = self._data_version()
+        self._version = self._read_data_version()
         file.remember()
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
 
@@ -70,11 +70,11 @@ class Database:
                 result = work(connection, *args, **kwargs)
             self._file.keep_changes()
         except SQLAlchemyError as error:
-            self._failed()
+            self._record_failure()
             self._remember_failed()
-            raise _translated(error) from error
+            raise _translate_error(error) from error
         except JournalError:
-            self._failed()
+            self._record_failure()
             raise
         self.failing = False
         return result
@@ -92,14 +92,14 @@ class Database:
 
     def _has_other_writer(self) -> bool:
         """Whether another program has committed through SQLite since the last call."""
-        before, self._version = self._version, self._data_version()
+        before, self._version = self._version, self._read_data_version()
         return self._version != before
 
-    def _data_version(self) -> int:
+    def _read_data_version(self) -> int:
         with self.engine.connect() as connection:
             return int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
 
-    def _failed(self) -> None:
+    def _record_failure(self) -> None:
         self.failures += 1
         self.failing = True
 
@@ -122,16 +122,16 @@ def opened(path: Path, lock: SigningLock | None = None) -> Database:
     try:
         if lock is not None:
             file.claim()
-        return Database(_migrated(path), file, lock.refuse_lost if lock is not None else None)
+        return Database(_open_migrated(path), file, lock.refuse_lost if lock is not None else None)
     except SQLAlchemyError as error:
         file.close()
-        raise _translated(error) from error
+        raise _translate_error(error) from error
     except JournalError:
         file.close()
         raise
 
 
-def _migrated(path: Path) -> Engine:
+def _open_migrated(path: Path) -> Engine:
     """Return an engine on the file, migrated to this version's tables."""
     engine = create_engine(
         f"sqlite:///{path}",
@@ -139,16 +139,16 @@ def _migrated(path: Path) -> Engine:
         connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
         hide_parameters=True,
     )
-    event.listen(engine, "connect", _for_writing)
-    event.listen(engine, "begin", _begun)
+    event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "begin", _start_transaction)
     try:
         with engine.begin() as connection:
-            _checked(connection, path)
+            _check_integrity(connection, path)
             if not is_newest(connection):
-                _upgraded(connection)
+                _run_upgrade(connection)
     except SQLAlchemyError as error:
         engine.dispose()
-        raise _translated(error) from error
+        raise _translate_error(error) from error
     except JournalError:
         engine.dispose()
         raise
@@ -181,10 +181,10 @@ def read(engine: Engine, work: Callable[[Connection], T]) -> T:
         with engine.connect() as connection:
             return work(connection)
     except SQLAlchemyError as error:
-        raise _translated(error) from error
+        raise _translate_error(error) from error
 
 
-def _for_writing(connection: sqlite3.Connection, _record: object) -> None:
+def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # the driver would begin no transaction for a table
     if connection.execute("PRAGMA page_count").fetchone() == (0,):
         # Written before the write-ahead log, so that a killed process leaves the file marked.
@@ -195,12 +195,12 @@ def _for_writing(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA foreign_keys=ON")
 
 
-def _begun(connection: Connection) -> None:
+def _start_transaction(connection: Connection) -> None:
     """Begin a transaction immediately, so that a migration is atomic."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _checked(connection: Connection, path: Path) -> None:
+def _check_integrity(connection: Connection, path: Path) -> None:
     found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar()
     if found != "ok":
         raise JournalError(
@@ -209,14 +209,14 @@ def _checked(connection: Connection, path: Path) -> None:
         )
 
 
-def _upgraded(connection: Connection) -> None:
+def _run_upgrade(connection: Connection) -> None:
     # Importing Alembic takes a fifth of a start, and few starts need it.
     from keeper.storage.upgrading import upgrade  # noqa: PLC0415
 
     upgrade(connection)
 
 
-def _translated(error: SQLAlchemyError) -> JournalError:
+def _translate_error(error: SQLAlchemyError) -> JournalError:
     """Return a JournalError with the database's message, without statement and parameters."""
     cause = getattr(error, "orig", None)
     return JournalError(

@@ -78,7 +78,7 @@ def history(connection: Connection, account: Address) -> list[StoredDecision]:
 
 def decisions_among(entries: Sequence[Entry]) -> list[StoredDecision]:
     """Select the decisions among entries, in their order."""
-    return [_stored(one) for one in entries if one.kind == DECISION]
+    return [_parse_stored_decision(one) for one in entries if one.kind == DECISION]
 
 
 class DecisionJournal:
@@ -96,7 +96,7 @@ class DecisionJournal:
 
     async def start(self) -> None:
         """Record the decisions that an earlier process acted on and did not record."""
-        await self._database.write(_adopt)
+        await self._database.write(_record_unrecorded)
 
     async def record(
         self,
@@ -106,7 +106,7 @@ class DecisionJournal:
         given: Given | None = None,
     ) -> None:
         """Record the changed decisions with their inputs, and the block's digest."""
-        block = _Block(head=head, health=health, given=given, recorder=self._recorder)
+        block = _BlockEntries(head=head, health=health, given=given, recorder=self._recorder)
         await asyncio.to_thread(block.read, decisions, self._last)
         await self._database.write(append, block.entries, block.documents)
         self._last = block.verdicts
@@ -116,7 +116,7 @@ class DecisionJournal:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Block:
+class _BlockEntries:
     """Entries of one block."""
 
     head: Head
@@ -132,17 +132,17 @@ class _Block:
         ordered = sorted(decisions, key=lambda one: (one.market, one.account))
         news: list[Decision] = []
         for one in ordered:
-            key, verdict = (one.market, one.account), _verdict(one)
+            key, verdict = (one.market, one.account), _get_verdict(one)
             before = last.get(key)
             if before is None or is_news(before, verdict):
                 news.append(one)
                 before = verdict
             self.verdicts[key] = before
-        inputs = self._inputs(news)
-        self.entries += [self._decision(one, inputs) for one in news]
-        self.entries.append(self._entry(DIGEST, _digest(self.head, ordered)))
+        inputs = self._store_inputs(news)
+        self.entries += [self._build_decision_entry(one, inputs) for one in news]
+        self.entries.append(self._build_entry(DIGEST, _build_digest(self.head, ordered)))
 
-    def _inputs(self, news: Sequence[Decision]) -> object | None:
+    def _store_inputs(self, news: Sequence[Decision]) -> object | None:
         """Return a reference to the inputs of the changed decisions, None if unknown."""
         if not news or self.recorder is None or self.given is None:
             return None
@@ -150,8 +150,8 @@ class _Block:
         document = self.recorder.document(self.head, self.given, subjects)
         return None if document is None else plain(Part(document), self.documents)
 
-    def _decision(self, decision: Decision, inputs: object | None) -> NewEntry:
-        action, reason, net_profit = _verdict(decision)
+    def _build_decision_entry(self, decision: Decision, inputs: object | None) -> NewEntry:
+        action, reason, net_profit = _get_verdict(decision)
         health = self.health.get((decision.market, decision.account))
         body = {
             "block_hash": self.head.hash,
@@ -162,13 +162,13 @@ class _Block:
             "profit_band": profit_band(net_profit),
             "health_factor": None if health is None else health.health_factor,
             "health": health,
-            "debt_usd_e8": None if health is None else self._dollars(health),
+            "debt_usd_e8": None if health is None else self._compute_debt_usd_e8(health),
             "decision": decision,
             "inputs": inputs,
         }
-        return self._entry(DECISION, body, decision.market, decision.account)
+        return self._build_entry(DECISION, body, decision.market, decision.account)
 
-    def _dollars(self, health: AccountHealth) -> int | None:
+    def _compute_debt_usd_e8(self, health: AccountHealth) -> int | None:
         """Return the debt in 1e-8 dollars, rounded down, None without a dollar price."""
         inputs = None if self.given is None else self.given.inputs
         native = None if inputs is None else inputs.native.get(health.market)
@@ -177,7 +177,7 @@ class _Block:
         numerator, denominator = native.usd_per_base
         return mul_div_floor(health.debt_base, numerator, denominator)
 
-    def _entry(
+    def _build_entry(
         self,
         kind: str,
         body: Mapping[str, object],
@@ -194,7 +194,7 @@ class _Block:
         )
 
 
-def _adopt(connection: Connection) -> None:
+def _record_unrecorded(connection: Connection) -> None:
     """Record the liquidations of the newest block with transactions, if it has no entry."""
     block = submissions.newest_block(connection)
     if block is None:
@@ -204,12 +204,12 @@ def _adopt(connection: Connection) -> None:
     if connection.execute(told.limit(1)).first() is None:
         plans = submissions.plans_at(connection, block)
         sent = liquidate([one for one in plans if not (one.is_cure or one.is_clearance)])
-        append(connection, [_adopted(block, one) for one in sent])
+        append(connection, [_build_adopted_entry(block, one) for one in sent])
 
 
-def _adopted(block: int, decision: Liquidate) -> NewEntry:
+def _build_adopted_entry(block: int, decision: Liquidate) -> NewEntry:
     """Build the entry of a decision with known transaction and unknown inputs."""
-    action, reason, net_profit = _verdict(decision)
+    action, reason, net_profit = _get_verdict(decision)
     body = {
         "action": action,
         "reason": reason,
@@ -230,7 +230,7 @@ def _adopted(block: int, decision: Liquidate) -> NewEntry:
     )
 
 
-def _stored(entry: Entry) -> StoredDecision:
+def _parse_stored_decision(entry: Entry) -> StoredDecision:
     body: dict[str, Any] = json.loads(entry.body)
     profit, health = body["net_profit"], body["health_factor"]
     return StoredDecision(
@@ -245,20 +245,20 @@ def _stored(entry: Entry) -> StoredDecision:
     )
 
 
-def _verdict(decision: Decision) -> Verdict:
+def _get_verdict(decision: Decision) -> Verdict:
     action = "liquidate" if isinstance(decision, Liquidate) else "skip"
-    return action, _reason(decision), _net_profit(decision)
+    return action, _get_reason(decision), _get_net_profit(decision)
 
 
-def _reason(decision: Decision) -> str:
+def _get_reason(decision: Decision) -> str:
     return "profitable" if isinstance(decision, Liquidate) else str(decision.reason)
 
 
-def _net_profit(decision: Decision) -> Wei | None:
+def _get_net_profit(decision: Decision) -> Wei | None:
     return decision.plan.net_profit if isinstance(decision, Liquidate) else decision.net_profit
 
 
-def _digest(head: Head, ordered: Sequence[Decision]) -> dict[str, object]:
-    counts = Counter(_reason(one) for one in ordered)
-    document = canonical([[_verdict(one)[0], one] for one in ordered])
+def _build_digest(head: Head, ordered: Sequence[Decision]) -> dict[str, object]:
+    counts = Counter(_get_reason(one) for one in ordered)
+    document = canonical([[_get_verdict(one)[0], one] for one in ordered])
     return {"block_hash": head.hash, "counts": counts, "sha256_of_all": sha256(document)}

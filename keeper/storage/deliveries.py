@@ -58,11 +58,11 @@ def calls_of(
     """Return the newest call of each account's episode (market, account, number)."""
     wanted, accounts = set(subjects), sorted({account for _, account, _ in subjects})
     found = dict[Subject, dict[int, list[Any]]]()
-    for row in _rows(connection, accounts):
+    for row in _select_call_rows(connection, accounts):
         if (row.market, row.account, row.episode) in wanted:
             by_notice = found.setdefault((MarketKey(row.market), Address(row.account)), {})
             by_notice.setdefault(row.id, []).append(row)
-    return {subject: _call(by_notice[max(by_notice)]) for subject, by_notice in found.items()}
+    return {subject: _build_call(by_notice[max(by_notice)]) for subject, by_notice in found.items()}
 
 
 def account_history(connection: Connection, account: Address) -> list[Entry]:
@@ -116,14 +116,16 @@ def delivery_entry(
     return NewEntry(
         kind=DELIVERY,
         block_number=0 if newest is None else newest.block_number,
-        block_time=Timestamp(0) if newest is None else _time_of(connection, newest.id),
+        block_time=Timestamp(0) if newest is None else _find_time(connection, newest.id),
         market=None if market is None else MarketKey(market),
         account=None if account is None else Address(account),
         body=canonical(body),
     )
 
 
-def _rows(connection: Connection, accounts: Sequence[str]) -> Iterator[Any]:  # SQLAlchemy's rows
+def _select_call_rows(
+    connection: Connection, accounts: Sequence[str]
+) -> Iterator[Any]:  # SQLAlchemy's rows
     """Yield the deliveries of all calls of these accounts, oldest first."""
     for first in range(0, len(accounts), _CHUNK):
         found = connection.execute(
@@ -151,7 +153,7 @@ def _rows(connection: Connection, accounts: Sequence[str]) -> Iterator[Any]:  # 
         yield from found
 
 
-def _call(rows: Sequence[Any]) -> Call:
+def _build_call(rows: Sequence[Any]) -> Call:
     first = rows[0]
     return Call(
         tier=first.tier,
@@ -170,7 +172,7 @@ def _call(rows: Sequence[Any]) -> Call:
     )
 
 
-def _time_of(connection: Connection, notice: int) -> Timestamp:
+def _find_time(connection: Connection, notice: int) -> Timestamp:
     document = connection.execute(
         select(notices.c.document).where(notices.c.id == notice)
     ).scalar_one()

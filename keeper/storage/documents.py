@@ -43,8 +43,8 @@ def plan_from(document: str) -> Plan:
             **raw,
             **numbers,
             "step_data": bytes.fromhex(raw["step_data"][2:]),
-            "route": _route(raw["route"]),
-            "funding": _funding(raw["funding"]),
+            "route": _decode_route(raw["route"]),
+            "funding": _decode_funding(raw["funding"]),
             "alternatives": tuple(raw["alternatives"]),
         }
     )
@@ -63,11 +63,11 @@ def outcomes_from(document: str) -> tuple[PlanOutcome, ...]:
     )
 
 
-def _route(raw: Mapping[str, Any]) -> Route:
+def _decode_route(raw: Mapping[str, Any]) -> Route:
     hops = tuple(Hop(**{**hop, "fee": Pips(int(hop["fee"]))}) for hop in raw["hops"])
     return Route(venue=raw["venue"], factory=raw["factory"], hops=hops)
 
 
-def _funding(raw: Mapping[str, Any]) -> Funding:
+def _decode_funding(raw: Mapping[str, Any]) -> Funding:
     numbers = {name: int(raw[name]) for name in ("source", "amount", "fee")}
     return Funding(**{**raw, **numbers, "kind": FundingKind(raw["kind"])})

@@ -48,7 +48,7 @@ def state_of(connection: Connection) -> MarginState:
     kept = connection.execute(select(standings))
     return replace(
         state,
-        standings={_subject(row): standing_from(row.document) for row in kept},
+        standings={_get_subject(row): standing_from(row.document) for row in kept},
         numbers={
             (MarketKey(market), Address(account)): int(number)
             for market, account, number in connection.execute(counted)
@@ -65,9 +65,9 @@ def keep(
 ) -> None:
     """Persist a block's changes in one transaction."""
     keep_rest(connection, state, facts.wall)
-    _keep_standings(connection, changes, facts, advice)
-    _keep_episodes(connection, changes, facts)
-    append(connection, [one for change in changes for one in _entries(change, facts)])
+    _persist_account_states(connection, changes, facts, advice)
+    _persist_episodes(connection, changes, facts)
+    append(connection, [one for change in changes for one in _build_change_entries(change, facts)])
 
 
 def keep_rest(connection: Connection, state: MarginState, seen_at: int | None = None) -> None:
@@ -118,16 +118,16 @@ def unadvised(connection: Connection) -> list[Subject]:
     return [(one.market, one.account) for one in open_calls(connection) if one.advice is None]
 
 
-def _keep_standings(
+def _persist_account_states(
     connection: Connection,
     changes: Sequence[Change],
     facts: BlockFacts,
     advice: Mapping[Subject, Advice],
 ) -> None:
-    known = set(_known(connection, [one.subject for one in changes]))
+    known = set(_find_known(connection, [one.subject for one in changes]))
     gone = [one.subject for one in changes if one.after is None and one.subject in known]
     kept = [one for one in changes if one.after is not None]
-    rows = [_standing_row(one, facts) for one in kept]
+    rows = [_build_state_row(one, facts) for one in kept]
     new = [row for row in rows if (row["market"], row["account"]) not in known]
     old = [row for row in rows if (row["market"], row["account"]) in known]
     if new:
@@ -154,7 +154,7 @@ def _keep_standings(
         )
 
 
-def _known(connection: Connection, subjects: Sequence[Subject]) -> Iterator[Subject]:
+def _find_known(connection: Connection, subjects: Sequence[Subject]) -> Iterator[Subject]:
     """Yield the accounts that have a row."""
     accounts = sorted({account for _, account in subjects})
     for at in range(0, len(accounts), _AT_ONCE):
@@ -163,14 +163,14 @@ def _known(connection: Connection, subjects: Sequence[Subject]) -> Iterator[Subj
                 standings.c.account.in_(accounts[at : at + _AT_ONCE])
             )
         )
-        yield from (_subject(row) for row in rows)
+        yield from (_get_subject(row) for row in rows)
 
 
-def _keep_episodes(connection: Connection, changes: Sequence[Change], facts: BlockFacts) -> None:
+def _persist_episodes(connection: Connection, changes: Sequence[Change], facts: BlockFacts) -> None:
     opened, closed = list[dict[str, Any]](), list[tuple[Change, Standing]]()
     for one in changes:
         if one.after is not None and one.after.episode and not one.before.episode:
-            opened.append(_episode_row(one, one.after.opened or Mark.of(facts)))
+            opened.append(_build_episode_row(one, one.after.opened or Mark.of(facts)))
         if one.after is None and one.before.episode:
             closed.append((one, one.before))
     if opened:
@@ -193,7 +193,7 @@ def _keep_episodes(connection: Connection, changes: Sequence[Change], facts: Blo
         )
 
 
-def _episode_row(change: Change, opened: Mark) -> dict[str, Any]:
+def _build_episode_row(change: Change, opened: Mark) -> dict[str, Any]:
     return {
         "market": change.subject[0],
         "account": change.subject[1],
@@ -204,7 +204,7 @@ def _episode_row(change: Change, opened: Mark) -> dict[str, Any]:
     }
 
 
-def _standing_row(change: Change, facts: BlockFacts) -> dict[str, Any]:
+def _build_state_row(change: Change, facts: BlockFacts) -> dict[str, Any]:
     return {
         "market": change.subject[0],
         "account": change.subject[1],
@@ -213,19 +213,19 @@ def _standing_row(change: Change, facts: BlockFacts) -> dict[str, Any]:
     }
 
 
-def _entries(change: Change, facts: BlockFacts) -> Iterator[NewEntry]:
+def _build_change_entries(change: Change, facts: BlockFacts) -> Iterator[NewEntry]:
     """Yield the entries of a change, for its tier and for an episode's beginning and end."""
     before, after = change.before, change.after or Standing()
     moved = SEVERITY[after.tier] - SEVERITY[before.tier]
     if after.episode and not before.episode:
-        yield _entry(change, facts, "opened")
+        yield _build_change_entry(change, facts, "opened")
     if moved:
-        yield _entry(change, facts, "entered" if moved > 0 else "left")
+        yield _build_change_entry(change, facts, "entered" if moved > 0 else "left")
     if before.episode and not after.episode:
-        yield _entry(change, facts, "closed")
+        yield _build_change_entry(change, facts, "closed")
 
 
-def _entry(change: Change, facts: BlockFacts, news: str) -> NewEntry:
+def _build_change_entry(change: Change, facts: BlockFacts, news: str) -> NewEntry:
     after = change.after or Standing()
     health = facts.accounts.get(change.subject)
     liquidated = change.before.liquidated or change.subject in facts.liquidated
@@ -251,7 +251,7 @@ def _entry(change: Change, facts: BlockFacts, news: str) -> NewEntry:
     )
 
 
-def _cheapest(advice: Advice | None) -> dict[str, object] | None:
+def _build_cheapest_cure(advice: Advice | None) -> dict[str, object] | None:
     """Return the cheapest advised cure with its validity."""
     if advice is None or not advice.cures:
         return None
@@ -282,7 +282,7 @@ def call_entry(notice: Notice, channels: int) -> NewEntry:
         "deadline": notice.deadline,
         "detail": notice.detail,
         "key": notice.key,
-        "cure": _cheapest(notice.advice),
+        "cure": _build_cheapest_cure(notice.advice),
         "channels": channels,
     }
     return NewEntry(
@@ -295,7 +295,7 @@ def call_entry(notice: Notice, channels: int) -> NewEntry:
     )
 
 
-def _subject(row: Any) -> Subject:  # noqa: ANN401 (SQLAlchemy's row)
+def _get_subject(row: Any) -> Subject:  # noqa: ANN401 (SQLAlchemy's row)
     return (MarketKey(row.market), Address(row.account))
 
 

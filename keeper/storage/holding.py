@@ -24,7 +24,7 @@ _BESIDE: Final = (_LOG, "-shm")
 
 
 @dataclass(frozen=True, slots=True)
-class _Print:
+class _Fingerprint:
     """Identity, size and modification time of a file."""
 
     device: int
@@ -49,8 +49,8 @@ class HeldFile:
         """
         self.path = path
         self._real = path.resolve()
-        self._descriptor = _opened(path)
-        self._seen: dict[str, _Print | None] = {}
+        self._descriptor = _open_file(path)
+        self._seen: dict[str, _Fingerprint | None] = {}
         self._header: bytes | None = None
         self._spoilt = ""
         try:
@@ -73,9 +73,9 @@ class HeldFile:
                 hint="stop that process, or give this one a key and a journal of its own",
             ) from None
 
-    def remember(self, files: Mapping[str, _Print | None] | None = None) -> None:
+    def remember(self, files: Mapping[str, _Fingerprint | None] | None = None) -> None:
         """Remember the files' present state, after each transaction of this process."""
-        self._seen = dict(files or self._look())
+        self._seen = dict(files or self._read_fingerprints())
         if self._header is None:
             with contextlib.suppress(NotADatabase):
                 self._header = self._read_header()
@@ -93,7 +93,7 @@ class HeldFile:
         if all(self._seen.get(end) in (None, files[end]) for end in ("", _LOG)):
             return
         if not has_other_writer():  # mutation: F24 journal-overwritten
-            self._spoil("was written to by something else than SQLite")
+            self._mark_spoilt("was written to by something else than SQLite")
         self.remember()
 
     def keep_changes(self) -> None:
@@ -104,40 +104,42 @@ class HeldFile:
         """
         self.remember(self._refuse_lost())
 
-    def _refuse_lost(self) -> Mapping[str, _Print | None]:
+    def _refuse_lost(self) -> Mapping[str, _Fingerprint | None]:
         """Return the files' state. Raises JournalError where one is gone, replaced or truncated."""
-        files = self._look()
+        files = self._read_fingerprints()
         self._refuse_replaced(files)
         self._refuse_cut(files)
         self._refuse_spoilt()
         return files
 
-    def _look(self) -> Mapping[str, _Print | None]:
-        return {"": _print_of(self.path)} | {end: _print_of(self._named(end)) for end in _BESIDE}
+    def _read_fingerprints(self) -> Mapping[str, _Fingerprint | None]:
+        return {"": _read_fingerprint(self.path)} | {
+            end: _read_fingerprint(self._get_path(end)) for end in _BESIDE
+        }
 
-    def _refuse_replaced(self, files: Mapping[str, _Print | None]) -> None:
+    def _refuse_replaced(self, files: Mapping[str, _Fingerprint | None]) -> None:
         status = os.fstat(self._descriptor)
         found = files[""]
         if found is None or found.identity != (status.st_dev, status.st_ino):
-            raise _replaced(self.path)
+            raise _build_replaced_error(self.path)
         for end in _BESIDE:
             before, beside = self._seen.get(end), files[end]
             if before is not None and (beside is None or beside.identity != before.identity):
-                raise _replaced(self._named(end))
+                raise _build_replaced_error(self._get_path(end))
 
-    def _refuse_cut(self, files: Mapping[str, _Print | None]) -> None:
+    def _refuse_cut(self, files: Mapping[str, _Fingerprint | None]) -> None:
         """Refuse files that shrank, and a database with another header."""
         for end in ("", _LOG):
             before, now = self._seen.get(end), files[end]
             # mutation: F24 journal-cut
             if before is not None and now is not None and now.size < before.size:
-                self._spoil("was cut short")
+                self._mark_spoilt("was cut short")
         try:
             is_other = self._header is not None and self._read_header() != self._header
         except NotADatabase:
             is_other = True
         if is_other:
-            self._spoil("was written over")
+            self._mark_spoilt("was written over")
 
     def _read_header(self) -> bytes:
         """Return the header's constant bytes. Raises NotADatabase without a header."""
@@ -149,10 +151,10 @@ class HeldFile:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _named(self, end: str) -> Path:
+    def _get_path(self, end: str) -> Path:
         return self._real.with_name(self._real.name + end)
 
-    def _spoil(self, what: str) -> None:
+    def _mark_spoilt(self, what: str) -> None:
         """Refuse the file from now on, even if it looks intact again."""
         self._spoilt = self._spoilt or what
         self._refuse_spoilt()
@@ -165,7 +167,7 @@ class HeldFile:
             )
 
 
-def _opened(path: Path) -> int:
+def _open_file(path: Path) -> int:
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         return os.open(path, flags, 0o600)
@@ -213,15 +215,15 @@ def _refuse_strange(beside: Path, trusted: frozenset[int]) -> None:
         )
 
 
-def _print_of(path: Path) -> _Print | None:
+def _read_fingerprint(path: Path) -> _Fingerprint | None:
     try:
         status = path.stat()
     except OSError:
         return None
-    return _Print(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    return _Fingerprint(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-def _replaced(path: Path) -> JournalError:
+def _build_replaced_error(path: Path) -> JournalError:
     return JournalError(
         f"the journal's file {path} is gone, or another one is in its place",
         hint="stop the keeper, put the file back if you can, and start again",

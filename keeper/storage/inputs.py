@@ -49,17 +49,19 @@ class Recorder:
             return None
         kept = frozenset(news) | inputs.planned
         own = {one.market: one for one in given.snapshots}
-        if not kept or not all(self._form(market) and market in own for market, _ in kept):
+        if not kept or not all(
+            self._find_market_codec(market) and market in own for market, _ in kept
+        ):
             return None
-        legs = _legs(own, kept)
-        tokens = tuple(dict.fromkeys((*legs.all, *_sold(inputs.pending))))
-        venues = self._venues(inputs.venues, tokens)
-        later = [(one.portion, self._venues(one.venues, tokens)) for one in inputs.later]
-        markets = _markets(given.snapshots, kept, legs.debts)
+        legs = _collect_tokens(own, kept)
+        tokens = tuple(dict.fromkeys((*legs.all, *_list_sold_tokens(inputs.pending))))
+        venues = self._encode_venues(inputs.venues, tokens)
+        later = [(one.portion, self._encode_venues(one.venues, tokens)) for one in inputs.later]
+        markets = _select_markets(given.snapshots, kept, legs.debts)
         answers = [*venues, *(answer for _, asked_again in later for answer in asked_again)]
-        if None in answers or not all(self._form(one.market) for one in markets):
+        if None in answers or not all(self._find_market_codec(one.market) for one in markets):
             return None
-        stored = self._stored(head, inputs, kept, _doubts(markets, kept))
+        stored = self._build_stored_inputs(head, inputs, kept, _collect_doubts(markets, kept))
         fields = {one.name: getattr(stored, one.name) for one in dataclasses.fields(stored)}
         program, policy = Part(stored.program), Part(stored.policy)
         return {
@@ -68,30 +70,32 @@ class Recorder:
             "policy": policy,
             "gas_model": Part(stored.gas_model),
             "basis": None if stored.basis is None else stored.basis.document(),
-            "markets": self._facts(markets),
-            "accounts": self._accounts(own, kept),
+            "markets": self._encode_markets(markets),
+            "accounts": self._encode_accounts(own, kept),
             "venues": venues,
             "later_venues": later,
         }
 
-    def _form(self, market: MarketKey) -> MarketForm | None:
+    def _find_market_codec(self, market: MarketKey) -> MarketForm | None:
         return self.forms.market(market.partition(":")[0])
 
-    def _facts(self, markets: Sequence[MarketSnapshot]) -> list[object]:
-        forms = [(one, self._form(one.market)) for one in markets]
+    def _encode_markets(self, markets: Sequence[MarketSnapshot]) -> list[object]:
+        forms = [(one, self._find_market_codec(one.market)) for one in markets]
         return [[one.market, Part(form.market_facts(one))] for one, form in forms if form]
 
-    def _accounts(
+    def _encode_accounts(
         self, own: Mapping[MarketKey, MarketSnapshot], kept: frozenset[Subject]
     ) -> list[object]:
-        forms = [(market, account, self._form(market)) for market, account in sorted(kept)]
+        forms = [
+            (market, account, self._find_market_codec(market)) for market, account in sorted(kept)
+        ]
         return [
             [market, account, Part(form.account_facts(own[market], account))]
             for market, account, form in forms
             if form
         ]
 
-    def _stored(
+    def _build_stored_inputs(
         self,
         head: Head,
         inputs: Inputs,
@@ -107,8 +111,8 @@ class Recorder:
             deadline_seconds=inputs.deadline_seconds,
             in_flight=tuple(sorted(inputs.in_flight & kept)),
             restraint=only_of(inputs.restraint, kept),
-            basis=_matters(inputs.basis, kept),
-            waits_besides=_besides(inputs, kept),
+            basis=_reduce_basis(inputs.basis, kept),
+            waits_besides=_list_other_waits(inputs, kept),
             doubts=doubts,
             executors=inputs.executors,
             next_timestamp=inputs.next_timestamp,
@@ -116,28 +120,28 @@ class Recorder:
             gas_price=inputs.gas_price,
             data_fees=None if inputs.data_fees is None else tuple(inputs.data_fees),
             native={market: inputs.native.get(market) for market in sorted({m for m, _ in kept})},
-            simulations=tuple(_simulation(one) for one in inputs.simulations),
+            simulations=tuple(_build_stored_simulation(one) for one in inputs.simulations),
             pending=inputs.pending,
-            portions=tuple(_portion(portion, kept) for portion in inputs.portions),
+            portions=tuple(_select_portion(portion, kept) for portion in inputs.portions),
         )
 
-    def _venues(
+    def _encode_venues(
         self, answers: Mapping[int, VenueAnswer], tokens: Sequence[Address]
     ) -> list[object | None]:
-        return [self._venue(answers[number], tokens) for number in sorted(answers)]
+        return [self._encode_venue(answers[number], tokens) for number in sorted(answers)]
 
-    def _venue(self, answer: VenueAnswer, tokens: Sequence[Address]) -> object | None:
+    def _encode_venue(self, answer: VenueAnswer, tokens: Sequence[Address]) -> object | None:
         """Encode a venue's answer about these tokens, None where its kind has no codec."""
         if answer.exits is None:
             return {"kind": answer.kind, "exits": None}
         form = self.forms.venue(answer.kind)
         return form and {
             "kind": answer.kind,
-            "exits": _exits(trimmed(answer.exits, tokens), form),
+            "exits": _encode_exits(trimmed(answer.exits, tokens), form),
         }
 
 
-def _sold(pending: Sequence[PendingSale]) -> list[Address]:
+def _list_sold_tokens(pending: Sequence[PendingSale]) -> list[Address]:
     """Return the tokens on the routes of pending sales, since their pools affect the rest."""
     return [
         token
@@ -147,21 +151,21 @@ def _sold(pending: Sequence[PendingSale]) -> list[Address]:
     ]
 
 
-def _matters(basis: Basis | None, kept: frozenset[Subject]) -> Basis | None:
+def _reduce_basis(basis: Basis | None, kept: frozenset[Subject]) -> Basis | None:
     """Return the inputs of the policy's restraint, None where the policy never waits."""
     if basis is None or not (basis.settings.waits or basis.restraint != FREE):
         return None
     return basis.only(kept)
 
 
-def _besides(inputs: Inputs, kept: frozenset[Subject]) -> dict[Subject, Wait]:
+def _list_other_waits(inputs: Inputs, kept: frozenset[Subject]) -> dict[Subject, Wait]:
     """Return the waits that do not come from the policy."""
     policy = {} if inputs.basis is None else inputs.basis.restraint.waits
     every = only_of(inputs.restraint, kept).waits
     return {one: wait for one, wait in every.items() if policy.get(one) != wait}
 
 
-def _exits(exits: Exits, form: VenueForm) -> object:
+def _encode_exits(exits: Exits, form: VenueForm) -> object:
     return {
         "routes": exits.routes,
         "curves": {pool: Part(form.curve_facts(one)) for pool, one in exits.curves.items()},
@@ -173,12 +177,12 @@ def _exits(exits: Exits, form: VenueForm) -> object:
     }
 
 
-def _portion(portion: Portion, kept: frozenset[Subject]) -> Portion:
+def _select_portion(portion: Portion, kept: frozenset[Subject]) -> Portion:
     subjects = tuple(subject for subject in portion.subjects if subject in kept)
     return dataclasses.replace(portion, subjects=subjects)
 
 
-def _simulation(one: Simulation) -> StoredSimulation:
+def _build_stored_simulation(one: Simulation) -> StoredSimulation:
     pairs = zip(one.batches, one.answers, strict=True)
     return StoredSimulation(
         executor=one.executor,
@@ -195,23 +199,23 @@ def _simulation(one: Simulation) -> StoredSimulation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Legs:
+class _TokenUse:
     """The tokens that the recorded accounts hold or owe, and those that they owe."""
 
     all: tuple[Address, ...]
     debts: tuple[Address, ...]
 
 
-def _legs(own: Mapping[MarketKey, MarketSnapshot], kept: frozenset[Subject]) -> _Legs:
+def _collect_tokens(own: Mapping[MarketKey, MarketSnapshot], kept: frozenset[Subject]) -> _TokenUse:
     every, debts = dict[Address, None](), dict[Address, None]()
     for market, account in sorted(kept):
         collateral, owed = own[market].balances(account)
         debts.update(dict.fromkeys(one.token for one in owed))
         every.update(dict.fromkeys(one.token for one in (*collateral, *owed)))
-    return _Legs(all=tuple(every), debts=tuple(debts))
+    return _TokenUse(all=tuple(every), debts=tuple(debts))
 
 
-def _markets(
+def _select_markets(
     snapshots: Sequence[MarketSnapshot], kept: frozenset[Subject], debts: Sequence[Address]
 ) -> list[MarketSnapshot]:
     """Select the markets of the recorded accounts and of lenders of their debts, in order."""
@@ -227,7 +231,9 @@ def _markets(
     return found
 
 
-def _doubts(markets: Sequence[MarketSnapshot], kept: frozenset[Subject]) -> dict[Subject, str]:
+def _collect_doubts(
+    markets: Sequence[MarketSnapshot], kept: frozenset[Subject]
+) -> dict[Subject, str]:
     return {
         (one.market, account): detail
         for one in markets

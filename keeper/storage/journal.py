@@ -83,7 +83,7 @@ class Journal:
             raise
         try:
             found = database.write_now(
-                _identified, path, chain_id, sender or "", chain_nonce, init=init
+                _identify, path, chain_id, sender or "", chain_nonce, init=init
             )
         except JournalError:
             database.close()
@@ -164,7 +164,7 @@ class Journal:
 
     async def probe(self) -> None:
         """Write without a change. Raises JournalError where nothing can be persisted."""
-        await self.database.write(_touch)
+        await self.database.write(_write_nothing)
 
     async def spent(self, since: Timestamp, newest: int) -> list[Spent]:
         """Return the costs mined since a time, and the newest liquidations, by nonce."""
@@ -213,7 +213,7 @@ def _refuse_used(path: Path, chain_nonce: int, *, init: bool) -> None:
         )
 
 
-def _identified(
+def _identify(
     connection: Connection, path: Path, chain_id: int, sender: str, chain_nonce: int, *, init: bool
 ) -> _Identity:
     """Check the journal's identity, or set it in a new one."""
@@ -252,7 +252,7 @@ def _keep_anchor(connection: Connection, number: int, block_hash: BlockHash) -> 
     connection.execute(update(identity).values(anchor_number=number, anchor_hash=block_hash))
 
 
-def _touch(connection: Connection) -> None:
+def _write_nothing(connection: Connection) -> None:
     connection.execute(update(identity).values(id=identity.c.id))
 
 

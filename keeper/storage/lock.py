@@ -36,7 +36,7 @@ class SigningLock:
     def __init__(self, journal: Path) -> None:
         real = journal.resolve()
         self.path = real.with_name(real.name + ".lock")
-        self._descriptor = _opened(self.path)
+        self._descriptor = _open_lock_file(self.path)
         self._name = -1
         try:
             self._lock(journal)
@@ -81,10 +81,10 @@ class SigningLock:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # mutation: F22 named-lock
         except OSError:
             holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
-            raise _in_use(journal, holder) from None
+            raise _build_in_use_error(journal, holder) from None
 
 
-def _opened(path: Path) -> int:
+def _open_lock_file(path: Path) -> int:
     # mutation: F22 lock-link
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
@@ -102,11 +102,11 @@ def _opened(path: Path) -> int:
         )
     with contextlib.suppress(OSError):
         os.fchmod(descriptor, 0o600)
-        _give_to_folder_owner(descriptor, path)
+        _transfer_to_folder_owner(descriptor, path)
     return descriptor
 
 
-def _give_to_folder_owner(descriptor: int, path: Path) -> None:
+def _transfer_to_folder_owner(descriptor: int, path: Path) -> None:
     """Give a lock created by root to the folder's owner, so that the keeper can open it."""
     if os.geteuid() == 0:
         folder = path.parent.stat()
@@ -132,15 +132,15 @@ def _take_name(journal: Path) -> int:
         made.listen(socket.SOMAXCONN)
     except OSError:
         made.close()
-        holder = _holder(name)
+        holder = _find_holder(name)
         if holder is not None:
-            raise _in_use(journal, holder) from None
+            raise _build_in_use_error(journal, holder) from None
         log.warning("journal_name_taken hint=%s", "the journal's files are locked all the same")
         return -1
     return made.detach()
 
 
-def _holder(name: bytes) -> str | None:
+def _find_holder(name: bytes) -> str | None:
     """Return the process of this user or root that holds a name, None for another user's."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(_CONNECT_SECONDS)
@@ -154,7 +154,7 @@ def _holder(name: bytes) -> str | None:
     return str(process) if user in (0, os.geteuid()) else None
 
 
-def _in_use(journal: Path, holder: str) -> JournalError:
+def _build_in_use_error(journal: Path, holder: str) -> JournalError:
     return JournalError(
         f"the journal {journal} is in use by process {holder or 'unknown'}",
         hint="stop that process, or give this one a key and a journal of its own",

@@ -23,7 +23,7 @@ def notice_from(document: str) -> Notice:
     """Decode the JSON of a notice."""
     raw: dict[str, Any] = json.loads(document)
     numbers = {name: None if raw[name] is None else int(raw[name]) for name in _NUMBERS}
-    advice = None if raw["advice"] is None else _advice(raw["advice"])
+    advice = None if raw["advice"] is None else _decode_advice_fields(raw["advice"])
     return Notice(**{**raw, **numbers, "kind": NoticeKind(raw["kind"]), "advice": advice})
 
 
@@ -34,37 +34,37 @@ def advice_document(advice: Advice) -> str:
 
 def advice_from(document: str) -> Advice:
     """Decode the JSON of an advice."""
-    return _advice(json.loads(document))
+    return _decode_advice_fields(json.loads(document))
 
 
-def _advice(raw: Mapping[str, Any]) -> Advice:
+def _decode_advice_fields(raw: Mapping[str, Any]) -> Advice:
     return Advice(
         **{
             **raw,
-            **_whole(raw, "target", "holds_until"),
-            "cures": tuple(_cure(one) for one in raw["cures"]),
-            **_whole_or_none(raw, "untreated", "block_number", "timestamp"),
-            "prices": tuple(_price(one) for one in raw["prices"]),
+            **_parse_integers(raw, "target", "holds_until"),
+            "cures": tuple(_decode_cure(one) for one in raw["cures"]),
+            **_parse_optional_integers(raw, "untreated", "block_number", "timestamp"),
+            "prices": tuple(_decode_price(one) for one in raw["prices"]),
             "impossible": tuple(raw["impossible"]),
         }
     )
 
 
-def _price(raw: Mapping[str, Any]) -> LiquidationPrice:
+def _decode_price(raw: Mapping[str, Any]) -> LiquidationPrice:
     ratio = raw.get("ratio")
     exact = None if ratio is None else (int(ratio[0]), int(ratio[1]))
-    return LiquidationPrice(**{**raw, **_whole(raw, "price", "now"), "ratio": exact})
+    return LiquidationPrice(**{**raw, **_parse_integers(raw, "price", "now"), "ratio": exact})
 
 
-def _cure(raw: Mapping[str, Any]) -> Cure:
-    numbers = _whole(raw, "decimals", "amount", "value")
+def _decode_cure(raw: Mapping[str, Any]) -> Cure:
+    numbers = _parse_integers(raw, "decimals", "amount", "value")
     return Cure(**{**raw, **numbers, "kind": CureKind(raw["kind"])})
 
 
-def _whole(raw: Mapping[str, Any], *names: str) -> dict[str, Any]:
+def _parse_integers(raw: Mapping[str, Any], *names: str) -> dict[str, Any]:
     return {name: int(raw[name]) for name in names}
 
 
-def _whole_or_none(raw: Mapping[str, Any], *names: str) -> dict[str, Any]:
+def _parse_optional_integers(raw: Mapping[str, Any], *names: str) -> dict[str, Any]:
     """Parse the present numbers, each of which may be null or missing."""
     return {name: None if raw[name] is None else int(raw[name]) for name in names if name in raw}

@@ -30,9 +30,9 @@ def enqueue(connection: Connection, told: Sequence[Notice], now: int, *, held: b
     """
     by_key = {one.key: one for one in told}
     known = set[str]()
-    for keys in _chunks(list(by_key)):
+    for keys in _split_chunks(list(by_key)):
         known |= set(connection.scalars(select(notices.c.key).where(notices.c.key.in_(keys))))
-    rows = [_notice_row(one, now) for key, one in by_key.items() if key not in known]
+    rows = [_build_notice_row(one, now) for key, one in by_key.items() if key not in known]
     if rows:
         waits = {"routed_at": HELD if held else None}
         connection.execute(insert(notices), [{**row, **waits} for row in rows])
@@ -92,7 +92,7 @@ def route(connection: Connection, channels: Mapping[int, Sequence[str]], now: in
     ]
     if rows:
         connection.execute(insert(deliveries), rows)
-    for ids in _chunks(list(channels)):
+    for ids in _split_chunks(list(channels)):
         connection.execute(update(notices).where(notices.c.id.in_(ids)).values(routed_at=now))
 
 
@@ -135,7 +135,7 @@ def compose(
         )
     )
     owner = made.inserted_primary_key[0] if made.inserted_primary_key else None
-    for ids in _chunks(list(told)):
+    for ids in _split_chunks(list(told)):
         connection.execute(
             update(deliveries).where(deliveries.c.id.in_(ids)).values(message_id=owner)
         )
@@ -149,12 +149,12 @@ def next_message(connection: Connection, channel: str) -> Outgoing | None:
         .order_by(messages.c.id)
         .limit(1)
     ).first()
-    return None if row is None else _outgoing(row)
+    return None if row is None else _build_outgoing(row)
 
 
 def sent(connection: Connection, message: int, now: int) -> None:
     """Persist that the channel accepted a message, also in the record."""
-    _ended(connection, message, MessageState.SENT, "", now)
+    _close_message(connection, message, MessageState.SENT, "", now)
 
 
 def failed(connection: Connection, message: int, why: str, again_at: int) -> None:
@@ -168,7 +168,7 @@ def failed(connection: Connection, message: int, why: str, again_at: int) -> Non
 
 def given_up(connection: Connection, message: int, why: str, now: int) -> None:
     """Persist that a message is not retried, also in the record. It can be revived."""
-    _ended(connection, message, MessageState.DEAD, why, now)
+    _close_message(connection, message, MessageState.DEAD, why, now)
 
 
 def revive(connection: Connection, now: int) -> int:
@@ -219,7 +219,7 @@ def backlog(connection: Connection) -> Backlog:
 def listed(connection: Connection, most: int) -> list[Outgoing]:
     """Return the newest messages in any state, newest first."""
     rows = connection.execute(select(messages).order_by(messages.c.id.desc()).limit(most))
-    return [_outgoing(row) for row in rows]
+    return [_build_outgoing(row) for row in rows]
 
 
 def told_of(connection: Connection, account: str) -> list[tuple[Notice, str]]:
@@ -265,7 +265,9 @@ def prune(connection: Connection, before: int) -> int:
     return int(pruned.rowcount)
 
 
-def _ended(connection: Connection, message: int, state: MessageState, why: str, now: int) -> None:
+def _close_message(
+    connection: Connection, message: int, state: MessageState, why: str, now: int
+) -> None:
     connection.execute(
         update(messages)
         .where(messages.c.id == message)
@@ -274,7 +276,7 @@ def _ended(connection: Connection, message: int, state: MessageState, why: str, 
     append(connection, [delivery_entry(connection, message, state, why, now)])
 
 
-def _notice_row(notice: Notice, now: int) -> dict[str, object]:
+def _build_notice_row(notice: Notice, now: int) -> dict[str, object]:
     return {
         "key": notice.key,
         "kind": notice.kind,
@@ -288,7 +290,7 @@ def _notice_row(notice: Notice, now: int) -> dict[str, object]:
     }
 
 
-def _outgoing(row: Row[Any]) -> Outgoing:
+def _build_outgoing(row: Row[Any]) -> Outgoing:
     return Outgoing(
         id=row.id,
         channel=row.channel,
@@ -301,6 +303,6 @@ def _outgoing(row: Row[Any]) -> Outgoing:
     )
 
 
-def _chunks(every: Sequence[T]) -> Iterator[Sequence[T]]:
+def _split_chunks(every: Sequence[T]) -> Iterator[Sequence[T]]:
     for at in range(0, len(every), CHUNK):
         yield every[at : at + CHUNK]

@@ -28,7 +28,7 @@ class OutboxStore:
     async def route(self, choose: Callable[[Notice], Sequence[str]], now: int) -> int:
         """Assign channels to every new notice. Return the number of notices."""
         total = 0
-        while found := await self._database.write(_routed, choose, now):
+        while found := await self._database.write(_route_page, choose, now):
             total += found
         return total
 
@@ -71,15 +71,15 @@ class OutboxStore:
         return await self._database.write(outbox.backlog)
 
 
-def _routed(connection: Connection, choose: Callable[[Notice], Sequence[str]], now: int) -> int:
+def _route_page(connection: Connection, choose: Callable[[Notice], Sequence[str]], now: int) -> int:
     found = outbox.unrouted(connection, AT_ONCE)
     if found:
-        chosen = {at: choose(_as_called(connection, notice)) for at, notice in found}
+        chosen = {at: choose(_as_routed(connection, notice)) for at, notice in found}
         outbox.route(connection, chosen, now)
     return len(found)
 
 
-def _as_called(connection: Connection, notice: Notice) -> Notice:
+def _as_routed(connection: Connection, notice: Notice) -> Notice:
     """Return a notice for routing. A closing notice goes to the channels of its calls.
 
     After a liquidation or repayment the debt has changed. Routing uses the largest debt of the

@@ -24,24 +24,24 @@ LIQUIDATION = "liquidation"
 def include(connection: Connection, nonce: int, inclusion: Inclusion) -> None:
     """Persist a nonce's receipt, also in the record."""
     submissions.include(connection, nonce, inclusion)
-    planned = _match_plans(_meant(connection, nonce), inclusion.plans)
+    planned = _match_plans(_load_plans(connection, nonce), inclusion.plans)
     pairs = zip(inclusion.plans, planned, strict=True)
-    append(connection, [_entry(nonce, inclusion, *pair) for pair in pairs])
+    append(connection, [_build_outcome_entry(nonce, inclusion, *pair) for pair in pairs])
 
 
 def reopen(connection: Connection, nonce: int) -> None:
     """Remove a receipt after a reorg, also in the record."""
-    _note(connection, nonce, REOPENED)
+    _append_state(connection, nonce, REOPENED)
     submissions.reopen(connection, nonce)
 
 
 def finalise(connection: Connection, nonce: int) -> None:
     """Persist that a receipt is final, also in the record."""
-    _note(connection, nonce, NonceState.FINAL)
+    _append_state(connection, nonce, NonceState.FINAL)
     submissions.finalise(connection, nonce)
 
 
-def _meant(connection: Connection, nonce: int) -> list[Plan]:
+def _load_plans(connection: Connection, nonce: int) -> list[Plan]:
     """Load the plans of a nonce, in the order of its steps."""
     rows = connection.execute(
         select(intents.c.plan)
@@ -61,13 +61,15 @@ def _match_plans(meant: Sequence[Plan], outcomes: Sequence[PlanOutcome]) -> list
     return [rounds.pop() if rounds else None for rounds in found]
 
 
-def _deed(plan: Plan | None) -> str:
+def _classify_plan(plan: Plan | None) -> str:
     if plan is None:
         return LIQUIDATION
     return CURE if plan.is_cure else CLEARING if plan.is_clearance else LIQUIDATION
 
 
-def _entry(nonce: int, inclusion: Inclusion, plan: PlanOutcome, planned: Plan | None) -> NewEntry:
+def _build_outcome_entry(
+    nonce: int, inclusion: Inclusion, plan: PlanOutcome, planned: Plan | None
+) -> NewEntry:
     return NewEntry(
         kind=OUTCOME,
         block_number=inclusion.block_number,
@@ -77,7 +79,7 @@ def _entry(nonce: int, inclusion: Inclusion, plan: PlanOutcome, planned: Plan | 
         body=canonical(
             {
                 "state": str(NonceState.INCLUDED),
-                "what": _deed(planned),
+                "what": _classify_plan(planned),
                 "spend": None if planned is None else planned.spend,
                 "nonce": nonce,
                 "hash": inclusion.hash,
@@ -94,7 +96,7 @@ def _entry(nonce: int, inclusion: Inclusion, plan: PlanOutcome, planned: Plan | 
     )
 
 
-def _note(connection: Connection, nonce: int, state: str) -> None:
+def _append_state(connection: Connection, nonce: int, state: str) -> None:
     """Append a new state of a nonce's outcome to the record."""
     row = connection.execute(
         select(outcomes)

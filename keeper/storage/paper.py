@@ -31,11 +31,11 @@ class PaperLedger:
 
     async def add(self, plans: Sequence[Plan], head: Head) -> None:
         """Persist the plans as if executed."""
-        await self._database.write(_added, plans, head)
+        await self._database.write(_insert_plans, plans, head)
 
     async def booked(self) -> frozenset[tuple[MarketKey, Address]]:
         """Return the accounts of all rows."""
-        return await self._database.write(_booked)
+        return await self._database.write(_select_booked)
 
     async def totals(self) -> PaperTotals:
         """Return the sums."""
@@ -55,12 +55,12 @@ def paper_totals(connection: Connection) -> PaperTotals:
     )
 
 
-def _booked(connection: Connection) -> frozenset[tuple[MarketKey, Address]]:
+def _select_booked(connection: Connection) -> frozenset[tuple[MarketKey, Address]]:
     rows = connection.execute(select(paper.c.market, paper.c.account).distinct()).all()
     return frozenset((MarketKey(market), Address(account)) for market, account in rows)
 
 
-def _added(connection: Connection, plans: Sequence[Plan], head: Head) -> None:
+def _insert_plans(connection: Connection, plans: Sequence[Plan], head: Head) -> None:
     for plan in plans:
         connection.execute(
             insert(paper).values(

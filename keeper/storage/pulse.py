@@ -23,13 +23,13 @@ class Pulse:
 
 def pulse(connection: Connection) -> Pulse | None:
     """Return the newest block of margin calls or of the record, None before the first."""
-    margin, newest = _of_margin_calls(connection), _of_the_record(connection)
+    margin, newest = _read_margin_block(connection), _read_record_block(connection)
     if margin is None or (newest is not None and newest.number > margin.number):
         return newest
     return margin
 
 
-def _of_margin_calls(connection: Connection) -> Pulse | None:
+def _read_margin_block(connection: Connection) -> Pulse | None:
     if not inspect(connection).has_table(margin_state.name):
         return None
     row = connection.exec_driver_sql("SELECT * FROM margin_state").mappings().first()
@@ -39,7 +39,7 @@ def _of_margin_calls(connection: Connection) -> Pulse | None:
     return Pulse(number=state.number, timestamp=state.timestamp, seen_at=row.get("seen_at"))
 
 
-def _of_the_record(connection: Connection) -> Pulse | None:
+def _read_record_block(connection: Connection) -> Pulse | None:
     if not inspect(connection).has_table(entries.name):
         return None
     dated = select(entries.c.block_number, entries.c.block_time).where(entries.c.block_time > 0)

@@ -32,7 +32,7 @@ def refuse_foreign_file(path: Path) -> None:
             return
         tables = {} if header.application else read_tables(path)
     except NotADatabase:
-        raise _foreign(path, "no SQLite database") from None
+        raise _build_foreign_error(path, "no SQLite database") from None
     except (OSError, sqlite3.Error) as error:
         raise JournalError(
             f"the journal {path} cannot be read: {error}", hint="check the file and its folder"
@@ -40,7 +40,7 @@ def refuse_foreign_file(path: Path) -> None:
     is_blank = not tables and not header.user_version
     # mutation: F24 foreign-database
     if header.application or not (is_blank or _is_early_journal(tables)):
-        raise _foreign(path, "another program's database")
+        raise _build_foreign_error(path, "another program's database")
 
 
 def _is_early_journal(tables: Tables) -> bool:
@@ -48,7 +48,7 @@ def _is_early_journal(tables: Tables) -> bool:
     return all(columns <= tables.get(name, set()) for name, columns in _FIRST_TABLES.items())
 
 
-def _foreign(path: Path, what: str) -> JournalError:
+def _build_foreign_error(path: Path, what: str) -> JournalError:
     return JournalError(
         f"{path} is {what}, not a journal: it was left as it is",
         hint="name another file: journal.path",

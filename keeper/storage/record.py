@@ -51,7 +51,7 @@ def append(
     if not new:
         return []
     made = chained(new, newest(connection))
-    connection.execute(_NEW_ENTRY, [_values(one) for one in made])
+    connection.execute(_NEW_ENTRY, [_build_entry_row(one) for one in made])
     return [one.id for one in made]
 
 
@@ -134,12 +134,12 @@ def verified(connection: Connection, scope: Scope) -> Verification:
     A part is verified against the hash before it. The stored texts are checked only with the whole
     record.
     """
-    _take_any_bytes(connection)
-    start, problem = _start(connection, scope.first)
+    _allow_any_bytes(connection)
+    start, problem = _find_start(connection, scope.first)
     walk = Walk(start)
     if problem is not None:
         return walk.result(changed(problem), bad=problem.id)
-    anchor = _anchor(connection, scope.anchor, start)
+    anchor = _find_anchor(connection, scope.anchor, start)
     wanted = anchor.id if isinstance(anchor, Link) else None
     found = walk.passed(entries_between(connection, start.id + 1, scope.last), wanted)
     if found is None and isinstance(anchor, str) and anchor:
@@ -147,11 +147,11 @@ def verified(connection: Connection, scope: Scope) -> Verification:
     if found is None and isinstance(anchor, Link):
         found = walk.anchored(anchor)
     if found is None and scope.first is None and scope.last is None:
-        found = _stray(connection, walk) or _texts_checked(connection, walk)
+        found = _find_stray(connection, walk) or _check_texts(connection, walk)
     return found or walk.result()
 
 
-def _stray(connection: Connection, walk: Walk) -> Verification | None:
+def _find_stray(connection: Connection, walk: Walk) -> Verification | None:
     """Return the problem of entries before the record's beginning, if any."""
     before = select(_LEAST).where(entries.c.id <= walk.after.id)
     stray = connection.execute(before).scalar()
@@ -160,14 +160,14 @@ def _stray(connection: Connection, walk: Walk) -> Verification | None:
     return walk.result(f"entry {stray} stands before the record's beginning", bad=stray)
 
 
-def _take_any_bytes(connection: Connection) -> None:
+def _allow_any_bytes(connection: Connection) -> None:
     """Decode invalid UTF-8 leniently, since it is a finding and not an error."""
     raw = connection.connection.dbapi_connection
     if isinstance(raw, sqlite3.Connection):
         raw.text_factory = lambda found: found.decode(errors="surrogateescape")
 
 
-def _start(connection: Connection, first: int | None) -> tuple[Link, Entry | None]:
+def _find_start(connection: Connection, first: int | None) -> tuple[Link, Entry | None]:
     """Return the link before the first entry to verify, and its voucher if unsound."""
     before = None if first is None else entry(connection, first - 1)
     if before is not None:
@@ -190,7 +190,7 @@ def _start(connection: Connection, first: int | None) -> tuple[Link, Entry | Non
     return start, None if sound else voucher
 
 
-def _anchor(connection: Connection, anchor: str, start: Link) -> Link | str:
+def _find_anchor(connection: Connection, anchor: str, start: Link) -> Link | str:
     """Return an anchor's position, or the problem of a hash that is nowhere."""
     number, _, value = anchor.rpartition(":")
     if number or not value:
@@ -206,17 +206,17 @@ def _anchor(connection: Connection, anchor: str, start: Link) -> Link | str:
     return Link(id=found, hash=value)
 
 
-def _texts_checked(connection: Connection, walk: Walk) -> Verification | None:
+def _check_texts(connection: Connection, walk: Walk) -> Verification | None:
     rows = connection.execute(select(texts.c.hash, texts.c.text)).yield_per(_PAGE)
 
     def user_of(name: str) -> int | None:
-        return _first_user(connection, name)
+        return _find_first_user(connection, name)
 
     found, bad = changed_text(((row.hash, row.text) for row in rows), walk.used, user_of)
     return walk.result(found, bad=bad) if found else None
 
 
-def _first_user(connection: Connection, name: str) -> int | None:
+def _find_first_user(connection: Connection, name: str) -> int | None:
     """Return the first entry that refers to a text, directly or indirectly."""
     names, waiting = {name}, [name]
     while waiting:
@@ -287,7 +287,7 @@ def _keep(connection: Connection, documents: Mapping[str, str]) -> None:
         connection.execute(_NEW_TEXT, fresh)
 
 
-def _values(one: Entry) -> dict[str, object]:
+def _build_entry_row(one: Entry) -> dict[str, object]:
     return {
         "id": one.id,
         "kind": one.kind,

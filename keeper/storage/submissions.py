@@ -112,14 +112,14 @@ def _record_intents(connection: Connection, owner: int, batch: Batch, chain_id: 
                 **key,
                 "transaction_id": owner,
                 "position": position,
-                "round": _next_round(connection, key, owner),
+                "round": _compute_next_round(connection, key, owner),
                 "state": NonceState.BOUND,
                 "plan": plan_document(plan),
             },
         )
 
 
-def _next_round(connection: Connection, key: Mapping[str, object], owner: int) -> int:
+def _compute_next_round(connection: Connection, key: Mapping[str, object], owner: int) -> int:
     """
     Return the round of a key's next intent.
 
@@ -138,7 +138,7 @@ def _next_round(connection: Connection, key: Mapping[str, object], owner: int) -
 
 def add_attempt(connection: Connection, attempt: Attempt, lease_epoch: int) -> None:
     """Add a replacement to a bound nonce."""
-    _insert_attempt(connection, _owner(connection, attempt.nonce), attempt, lease_epoch)
+    _insert_attempt(connection, _find_owner(connection, attempt.nonce), attempt, lease_epoch)
 
 
 def mark_sent(connection: Connection, sent: Sequence[Attempt], results: Sequence[str]) -> None:
@@ -157,7 +157,7 @@ def release(connection: Connection, cancellation: Attempt, lease_epoch: int) -> 
     Its intents are closed, so that its accounts may have another transaction. The cancellation uses
     the nonce.
     """
-    owner = _owner(connection, cancellation.nonce)
+    owner = _find_owner(connection, cancellation.nonce)
     connection.execute(
         update(attempts)
         .where(attempts.c.transaction_id == owner)
@@ -171,8 +171,8 @@ def release(connection: Connection, cancellation: Attempt, lease_epoch: int) -> 
 
 def include(connection: Connection, nonce: int, inclusion: Inclusion) -> None:
     """Persist that a block consumed the nonce."""
-    owner = _owner(connection, nonce)
-    _orphan(connection, owner)
+    owner = _find_owner(connection, nonce)
+    _mark_orphaned(connection, owner)
     connection.execute(
         insert(outcomes).values(
             transaction_id=owner,
@@ -195,14 +195,14 @@ def include(connection: Connection, nonce: int, inclusion: Inclusion) -> None:
 
 def reopen(connection: Connection, nonce: int) -> None:
     """Remove an inclusion, since its block is no longer canonical."""
-    owner = _owner(connection, nonce)
-    _orphan(connection, owner)
+    owner = _find_owner(connection, nonce)
+    _mark_orphaned(connection, owner)
     _move(connection, owner, NonceState.BOUND)
 
 
 def finalise(connection: Connection, nonce: int) -> None:
     """Persist that the inclusion is final."""
-    owner = _owner(connection, nonce)
+    owner = _find_owner(connection, nonce)
     connection.execute(
         update(outcomes)
         .where(outcomes.c.transaction_id == owner, outcomes.c.state == NonceState.INCLUDED)
@@ -230,7 +230,7 @@ def submissions_in(
         if newest is None
         else query.order_by(transactions.c.nonce.desc()).limit(newest)
     )
-    return [_submission(connection, row) for row in connection.execute(query)]
+    return [_load_submission(connection, row) for row in connection.execute(query)]
 
 
 def mined_since(connection: Connection, block_number: int) -> list[Submission]:
@@ -253,10 +253,10 @@ def mined_since(connection: Connection, block_number: int) -> list[Submission]:
 
 
 def _mined(connection: Connection, row: Row[Any]) -> Submission:
-    inclusion = _inclusion(row)
+    inclusion = _build_inclusion(row)
     if any(plan.failure for plan in inclusion.plans):
         query = select(transactions).where(transactions.c.id == row.transaction_id)
-        return _submission(connection, connection.execute(query).one())
+        return _load_submission(connection, connection.execute(query).one())
     return Submission(
         nonce=row.nonce,
         batch=None,
@@ -280,7 +280,7 @@ def final_above(connection: Connection, block_number: int) -> list[Submission]:
         )
         .order_by(transactions.c.nonce)
     )
-    return [_submission(connection, row) for row in connection.execute(query)]
+    return [_load_submission(connection, row) for row in connection.execute(query)]
 
 
 def unbound(connection: Connection, first: int, last: int) -> list[int]:
@@ -293,7 +293,7 @@ def unbound(connection: Connection, first: int, last: int) -> list[int]:
     return sorted(set(range(first, last + 1)) - set(found))
 
 
-def _submission(connection: Connection, row: Row[Any]) -> Submission:
+def _load_submission(connection: Connection, row: Row[Any]) -> Submission:
     plans = connection.execute(
         select(intents.c.plan)
         .where(intents.c.transaction_id == row.id)
@@ -307,14 +307,16 @@ def _submission(connection: Connection, row: Row[Any]) -> Submission:
     ).first()
     return Submission(
         nonce=row.nonce,
-        batch=None if row.executor is None else _batch(row, [plan_from(one) for one in plans]),
-        attempts=tuple(_attempt(row.nonce, one) for one in tries),
+        batch=None
+        if row.executor is None
+        else _build_batch(row, [plan_from(one) for one in plans]),
+        attempts=tuple(_build_attempt(row.nonce, one) for one in tries),
         state=NonceState(row.state),
-        inclusion=None if seen is None else _inclusion(seen),
+        inclusion=None if seen is None else _build_inclusion(seen),
     )
 
 
-def _batch(row: Row[Any], plans: Sequence[Any]) -> Batch:
+def _build_batch(row: Row[Any], plans: Sequence[Any]) -> Batch:
     return Batch(
         plans=tuple(plans),
         executor=row.executor,
@@ -325,7 +327,7 @@ def _batch(row: Row[Any], plans: Sequence[Any]) -> Batch:
     )
 
 
-def _attempt(nonce: int, row: Row[Any]) -> Attempt:
+def _build_attempt(nonce: int, row: Row[Any]) -> Attempt:
     return Attempt(
         nonce=nonce,
         kind=AttemptKind(row.kind),
@@ -340,7 +342,7 @@ def _attempt(nonce: int, row: Row[Any]) -> Attempt:
     )
 
 
-def _inclusion(row: Row[Any]) -> Inclusion:
+def _build_inclusion(row: Row[Any]) -> Inclusion:
     return Inclusion(
         hash=row.hash,
         block_number=row.block_number,
@@ -376,14 +378,14 @@ def _insert_attempt(connection: Connection, owner: int, attempt: Attempt, lease_
     )
 
 
-def _owner(connection: Connection, nonce: int) -> int:
+def _find_owner(connection: Connection, nonce: int) -> int:
     owner: int = connection.execute(
         select(transactions.c.id).where(transactions.c.lane == LANE, transactions.c.nonce == nonce)
     ).scalar_one()
     return owner
 
 
-def _orphan(connection: Connection, owner: int) -> None:
+def _mark_orphaned(connection: Connection, owner: int) -> None:
     connection.execute(
         update(outcomes).where(outcomes.c.transaction_id == owner).values(state="orphaned")
     )

@@ -19,7 +19,7 @@ def taken_up(connection: Connection) -> MarginState:
     state = episodes.state_of(connection)
     if not state.reservations:
         return state
-    signed = _signed_since(connection, state.number)
+    signed = _list_signed_since(connection, state.number)
     kept = tuple(
         one
         for one in state.reservations
@@ -33,7 +33,7 @@ def taken_up(connection: Connection) -> MarginState:
     return state
 
 
-def _signed_since(connection: Connection, number: int) -> frozenset[tuple[int, Subject]]:
+def _list_signed_since(connection: Connection, number: int) -> frozenset[tuple[int, Subject]]:
     """Return the accounts with a signed or paper transaction since a block, by block."""
     bound = (
         select(transactions.c.block_number, intents.c.market, intents.c.borrower)

@@ -22,14 +22,20 @@ def told(connection: Connection, nonce: int) -> dict[str, list[Told]]:
     tried = select(attempts).where(attempts.c.transaction_id == owner)
     seen = select(outcomes).where(outcomes.c.transaction_id == owner)
     return {
-        "intents": [_intent(row) for row in connection.execute(meant.order_by(intents.c.position))],
-        "sends": [_send(row) for row in connection.execute(tried.order_by(attempts.c.id))],
-        "receipts": [_receipt(row) for row in connection.execute(seen.order_by(outcomes.c.id))],
-        "booked": [_booking(row) for row in bookings.of(connection, owner)],
+        "intents": [
+            _build_intent_row(row) for row in connection.execute(meant.order_by(intents.c.position))
+        ],
+        "sends": [
+            _build_send_row(row) for row in connection.execute(tried.order_by(attempts.c.id))
+        ],
+        "receipts": [
+            _build_receipt_row(row) for row in connection.execute(seen.order_by(outcomes.c.id))
+        ],
+        "booked": [_build_booking_row(row) for row in bookings.of(connection, owner)],
     }
 
 
-def _intent(row: Row[Any]) -> Told:
+def _build_intent_row(row: Row[Any]) -> Told:
     return {
         "market": row.market,
         "account": row.borrower,
@@ -40,7 +46,7 @@ def _intent(row: Row[Any]) -> Told:
     }
 
 
-def _send(row: Row[Any]) -> Told:
+def _build_send_row(row: Row[Any]) -> Told:
     return {
         "hash": row.hash,
         "kind": row.kind,
@@ -51,7 +57,7 @@ def _send(row: Row[Any]) -> Told:
     }
 
 
-def _receipt(row: Row[Any]) -> Told:
+def _build_receipt_row(row: Row[Any]) -> Told:
     return {
         "hash": row.hash,
         "state": row.state,
@@ -65,7 +71,7 @@ def _receipt(row: Row[Any]) -> Told:
     }
 
 
-def _booking(row: Row[Any]) -> Told:
+def _build_booking_row(row: Row[Any]) -> Told:
     return {
         "state": row.state,
         "hash": row.hash,

@@ -51,8 +51,8 @@ def common_tip(earned: Sequence[Earned], policy: Policy) -> Wei:
     gas = sum(plan.gas for plan in earned)
     if not policy.profit_bid_bps or not gas:
         return Wei(0)
-    offered = sum(_share(plan, policy) for plan in earned)
-    poorest = min(_affordable(plan) // max(plan.gas, 1) for plan in earned)
+    offered = sum(_compute_share(plan, policy) for plan in earned)
+    poorest = min(_compute_max_bid(plan) // max(plan.gas, 1) for plan in earned)
     return Wei(min(offered // gas, poorest))
 
 
@@ -73,21 +73,21 @@ def can_share_tip(plans: Sequence[Plan], policy: Policy) -> bool:
     gas = max(sum(plan.gas for plan in plans), 1)
     net = sum(max(0, plan.net_profit) for plan in plans)
     tip = mul_div_floor(net, policy.profit_bid_bps, BPS) // gas
-    return all(_pays(plan, tip, margin_of_place(place)) for place, plan in enumerate(plans))
+    return all(_can_pay(plan, tip, margin_of_place(place)) for place, plan in enumerate(plans))
 
 
-def _pays(plan: Plan, tip: int, margin: Bps) -> bool:
+def _can_pay(plan: Plan, tip: int, margin: Bps) -> bool:
     cost = plan.gas * plan.gas_price
     dear = mul_div_ceil(plan.gas * (plan.gas_price + tip), BPS + margin, BPS)
     return not tip or plan.net_profit + cost >= dear
 
 
-def _share(plan: Earned, policy: Policy) -> int:
+def _compute_share(plan: Earned, policy: Policy) -> int:
     net = plan.worth - plan.gas * plan.gas_price - plan.data_fee
     return mul_div_floor(max(0, net), policy.profit_bid_bps, BPS)
 
 
-def _affordable(plan: Earned) -> int:
+def _compute_max_bid(plan: Earned) -> int:
     """Compute the bid that leaves the minimum even if the gas with its margin is used."""
     left = plan.sure - plan.data_fee - max(0, plan.minimum)
     paid = mul_div_floor(max(0, left), BPS, BPS + plan.margin_bps)

@@ -135,12 +135,12 @@ def dust(opportunity: Opportunity, terms: Terms) -> Skip | None:
     ``BELOW_MIN_PROFIT`` if it does but earns less than the minimum. The stated net profit is an
     upper bound at the market's own prices.
     """
-    net = _net(opportunity, terms)
+    net = _compute_net_bound(opportunity, terms)
     if net >= terms.min_profit:
         return None
     bonus = bonus_wei(opportunity.bonus_at_most, terms.valuation)
     pair = f"{terms.symbol(opportunity.receive_token)} for {terms.symbol(opportunity.spend_token)}"
-    return _worthless(opportunity, pair, bonus, net, terms)
+    return _build_dust_skip(opportunity, pair, bonus, net, terms)
 
 
 def too_small(
@@ -154,10 +154,10 @@ def too_small(
     net = Wei(bonus - terms.gas_cost(terms.gas_model.least(gas)))
     if net >= terms.min_profit:
         return None
-    return _worthless(health, "all it owes", bonus, net, terms)
+    return _build_dust_skip(health, "all it owes", bonus, net, terms)
 
 
-def _worthless(
+def _build_dust_skip(
     whose: Opportunity | AccountHealth, what: str, bonus: Wei, net: Wei, terms: Terms
 ) -> Skip:
     """Build the skip for a net profit below the minimum."""
@@ -180,10 +180,12 @@ def quotable(
     An account without any needs no venue, and ``sequenced`` gives its reason.
     """
     terms = Terms.of(candidate, costs, policy, gas_model)
-    return tuple(one for one in candidate.opportunities if _net(one, terms) >= terms.min_profit)
+    return tuple(
+        one for one in candidate.opportunities if _compute_net_bound(one, terms) >= terms.min_profit
+    )
 
 
-def _net(opportunity: Opportunity, terms: Terms) -> Wei:
+def _compute_net_bound(opportunity: Opportunity, terms: Terms) -> Wei:
     """Compute the highest net profit of an opportunity at the market's own prices."""
     bonus = bonus_wei(opportunity.bonus_at_most, terms.valuation)
     return Wei(bonus - terms.gas_cost(terms.gas_model.at_least(opportunity)))

@@ -44,14 +44,14 @@ class Contender:
             return found
         missed = missed_at_spot(self.ways[number], found, self.terms)
         before = self.ceilings.get(number)
-        self.results[number] = missed if before is None else _outpaced(missed, before)
+        self.results[number] = missed if before is None else _mark_shallow(missed, before)
         return found
 
     def size(self, number: int, remaining: Remaining, turn: int, rounds: int) -> Sized | Miss:
         """Size one option on the remaining depth. It lacks depth if it paid at the first prices."""
         result = sized(self.ways[number], remaining, self.terms, rounds)
         if isinstance(result, Miss) and number in self.ceilings:
-            result = _outpaced(result, self.ceilings[number])
+            result = _mark_shallow(result, self.ceilings[number])
         self.results[number] = result
         self.seen[number] = turn
         return result
@@ -61,10 +61,12 @@ class Contender:
         found: list[tuple[Wei, str]] = []
         for other, way in enumerate(self.ways):
             result = self.results.get(other)
-            net = self.ceilings.get(other) if result is None else _net(result)
+            net = self.ceilings.get(other) if result is None else _get_net(result)
             if other != chosen and net is not None:
                 at_most = " at most" if result is None else ""
-                lender = result.funded.lender if isinstance(result, Sized) else _first(way)
+                lender = (
+                    result.funded.lender if isinstance(result, Sized) else _get_first_lender(way)
+                )
                 text = described(way, lender, self.terms)
                 found.append((net, f"{text}: {net} wei{at_most}"))
         best = sorted(found, key=lambda one: (-one[0], one[1]))
@@ -118,7 +120,7 @@ def build_plan(contender: Contender, number: int, chosen: Sized) -> Plan:
         spend=found.outcome.spend,
         receive=found.outcome.receive,
         route=chosen.way.route,
-        funding=_funding(chosen, terms.policy),
+        funding=_build_funding(chosen, terms.policy),
         module=step.module,
         step_data=step.data,
         gross_profit=found.profit,
@@ -138,7 +140,7 @@ def build_plan(contender: Contender, number: int, chosen: Sized) -> Plan:
     )
 
 
-def _funding(chosen: Sized, policy: Policy) -> Funding:
+def _build_funding(chosen: Sized, policy: Policy) -> Funding:
     lender, outcome = chosen.funded.lender, chosen.priced.outcome
     if lender is not None:
         own = lender in chosen.way.opportunity.own_funding
@@ -161,7 +163,7 @@ def _funding(chosen: Sized, policy: Policy) -> Funding:
     )
 
 
-def _outpaced(now: Miss, before: Wei) -> Miss:
+def _mark_shallow(now: Miss, before: Wei) -> Miss:
     """Return the refusal of an option that would pay at the first prices, as lack of depth."""
     detail = f"{now.detail}; {before} wei at the first prices"
     shallow = now.reason in (SkipReason.BELOW_MIN_PROFIT, SkipReason.EXIT_TOO_SHALLOW)
@@ -169,9 +171,9 @@ def _outpaced(now: Miss, before: Wei) -> Miss:
     return Miss(reason=reason, detail=detail, net_profit=now.net_profit)
 
 
-def _net(result: Sized | Miss) -> Wei | None:
+def _get_net(result: Sized | Miss) -> Wei | None:
     return result.net if isinstance(result, Sized) else result.net_profit
 
 
-def _first(way: Way) -> FlashLender | None:
+def _get_first_lender(way: Way) -> FlashLender | None:
     return way.lenders[0] if way.lenders else None

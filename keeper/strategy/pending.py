@@ -17,7 +17,7 @@ def less_pending(remaining: Remaining, sales: Sequence[PendingSale]) -> Remainin
     """
     curves, taken = dict(remaining.curves), dict(remaining.taken)
     for sale in sales:
-        trades = _trades(sale, curves)
+        trades = _list_trades(sale, curves)
         for trade in trades:
             curves.update(trade.after)
             for hop, amount in zip(sale.route.hops, trade.paid_out, strict=True):
@@ -30,7 +30,7 @@ def less_pending(remaining: Remaining, sales: Sequence[PendingSale]) -> Remainin
     return Remaining(curves=curves, liquidity=remaining.liquidity, taken=taken)
 
 
-def _trades(sale: PendingSale, curves: CurveBook) -> list[RouteTrade]:
+def _list_trades(sale: PendingSale, curves: CurveBook) -> list[RouteTrade]:
     """Return the swaps of a sale. A flash swap buys first and sells the remainder afterwards."""
     trades = list[RouteTrade]()
     if not sale.route.hops:

@@ -61,7 +61,7 @@ class Priced:
 
 def priced(funded: Funded, outcome: Outcome, remaining: Remaining, terms: Terms) -> Priced | Miss:
     """Compute the profit of ``outcome`` at its earliest inclusion, or why it is impossible."""
-    short = _shortage(funded, outcome, remaining, terms)
+    short = _find_shortage(funded, outcome, remaining, terms)
     if short is not None:
         return short
     found = proceeds(funded, outcome.receive, outcome.spend_at_most, remaining)
@@ -108,7 +108,7 @@ def proceeds(
     after the purchase, without a fee beyond the pools'. None if the depth does not suffice.
     """
     if funded.lender is None:
-        return _by_flash_swap(funded.route, receive, borrowed, remaining)
+        return _compute_flash_swap(funded.route, receive, borrowed, remaining)
     sale = sold_along(funded.route, receive, remaining.curves)
     if sale is None:
         return None
@@ -122,7 +122,7 @@ def proceeds(
     )
 
 
-def _by_flash_swap(
+def _compute_flash_swap(
     route: Route, receive: TokenUnits, borrowed: TokenUnits, remaining: Remaining
 ) -> Proceeds | None:
     purchase = bought_along(route, borrowed, remaining.curves)
@@ -150,7 +150,9 @@ def _by_flash_swap(
     )
 
 
-def _shortage(funded: Funded, outcome: Outcome, remaining: Remaining, terms: Terms) -> Miss | None:
+def _find_shortage(
+    funded: Funded, outcome: Outcome, remaining: Remaining, terms: Terms
+) -> Miss | None:
     """Return which holder lacks tokens to lend or to pay out. None if none does.
 
     The repayment does not count for its own payout, since a protocol may pay out first. A loan from

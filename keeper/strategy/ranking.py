@@ -86,7 +86,7 @@ def ranked(
         Contender(candidate, exits, Terms.of(candidate, costs, policy, gas_model))
         for candidate in ordered
     ]
-    sequence = _Sequence(contenders, start)
+    sequence = _GreedySequence(contenders, start)
     plans = sequence.run(policy.rounds)
     liquidations = liquidate(plans)
     taken = {(decision.account, decision.market) for decision in liquidations}
@@ -95,7 +95,7 @@ def ranked(
 
 
 @dataclass(frozen=True, slots=True)
-class _Offer:
+class _QueuedOption:
     """Sized option in the queue with the depths it uses and its route's price when sized."""
 
     result: Sized
@@ -104,7 +104,7 @@ class _Offer:
     price: int | None
 
 
-class _Sequence:
+class _GreedySequence:
     """State of the greedy loop, with the remaining depth and the last use of each depth."""
 
     def __init__(self, contenders: Sequence[Contender], remaining: Remaining) -> None:
@@ -114,7 +114,7 @@ class _Sequence:
         self._turn = 0
         self._used: dict[Depth, int] = {}
         self._spot = SpotPrices()
-        self._heap: list[tuple[int, int, _Key, int, _Offer | None]] = []
+        self._heap: list[tuple[int, int, _Key, int, _QueuedOption | None]] = []
         self._plans: list[Plan] = []
         self._taken: list[tuple[Contender, Sized]] = []
 
@@ -134,53 +134,55 @@ class _Sequence:
         """Make a plan for every open account that has a way which pays."""
         for contender in self._open.values():
             for number in range(len(contender.ways)):
-                self._offer(contender, number)
+                self._queue_option(contender, number)
         while self._heap:
-            self._take()
+            self._process_top()
             if not self._heap:
                 self._retry()
 
-    def _offer(self, contender: Contender, number: int) -> None:
+    def _queue_option(self, contender: Contender, number: int) -> None:
         """Queue an option by its highest net profit. It is sized when it reaches the top."""
         most = contender.ceiling(number, self._remaining, self._turn)
         if most is None:
-            self._size(contender, number)
+            self._queue_sized(contender, number)
         elif most >= contender.terms.min_profit:
             self._push(contender, number, most, None)
 
-    def _size(self, contender: Contender, number: int) -> None:
+    def _queue_sized(self, contender: Contender, number: int) -> None:
         """Size an option on the remaining depth and queue it by its net profit."""
-        offer = self._offered(contender, number)
+        offer = self._build_sized(contender, number)
         if offer is not None:
             self._push(contender, number, offer.result.net, offer)
 
-    def _offered(self, contender: Contender, number: int) -> _Offer | None:
+    def _build_sized(self, contender: Contender, number: int) -> _QueuedOption | None:
         """Return an option sized on the remaining depth. None if it is refused."""
         result = contender.size(number, self._remaining, self._turn, COARSE)
         if isinstance(result, Miss):
             return None
         route = self._spot.key(result)
         price = None if route is None else self._spot.price(route, self._remaining, self._used)
-        return _Offer(result=result, uses=result.uses, route=route, price=price)
+        return _QueuedOption(result=result, uses=result.uses, route=route, price=price)
 
-    def _push(self, contender: Contender, number: int, net: Wei, offer: _Offer | None) -> None:
+    def _push(
+        self, contender: Contender, number: int, net: Wei, offer: _QueuedOption | None
+    ) -> None:
         key = (*contender.key, number)
         heapq.heappush(self._heap, (contender.candidate.rank, -net, key, self._turn, offer))
 
-    def _take(self) -> None:
+    def _process_top(self) -> None:
         """Drop, size, move down or plan the option at the top of the queue."""
         _, _, (account, market, number), queued, offer = heapq.heappop(self._heap)
         contender = self._open.get((account, market))
         if contender is None:
             return
         if offer is None:
-            self._size(contender, number)
+            self._queue_sized(contender, number)
         elif not self._is_stale(offer.uses, contender.seen[number]):
             self._make_plan(contender, number)
         elif queued == self._turn or not self._move_down(contender, number, offer):
-            self._size_again(contender, number)
+            self._update_stale(contender, number)
 
-    def _move_down(self, contender: Contender, number: int, offer: _Offer) -> bool:
+    def _move_down(self, contender: Contender, number: int, offer: _QueuedOption) -> bool:
         """Requeue a stale option by an estimated net profit, if another one is worth more."""
         if offer.route is None:
             return False
@@ -191,9 +193,9 @@ class _Sequence:
         self._push(contender, number, estimate, offer)
         return True
 
-    def _size_again(self, contender: Contender, number: int) -> None:
+    def _update_stale(self, contender: Contender, number: int) -> None:
         """Size a stale option again, and plan it if it is still near the best."""
-        offer = self._offered(contender, number)
+        offer = self._build_sized(contender, number)
         if offer is None:
             return
         if self._is_near_best(contender, offer.result.net):
@@ -238,15 +240,15 @@ class _Sequence:
         """
         for contender in self._open.values():
             for number, result in list(contender.results.items()):
-                uses = _uses(contender.ways[number])
+                uses = _list_depths(contender.ways[number])
                 if isinstance(result, Miss) and self._is_stale(uses, contender.seen[number]):
-                    self._offer(contender, number)
+                    self._queue_option(contender, number)
 
     def _is_stale(self, uses: frozenset[Depth], seen: int) -> bool:
         return any(self._used.get(depth, 0) > seen for depth in uses)
 
 
-def _uses(way: Way) -> frozenset[Depth]:
+def _list_depths(way: Way) -> frozenset[Depth]:
     """Return the depths that any amount of ``way`` depends on."""
     holders = [lender.liquidity for lender in way.lenders or ()]
     for answer in way.outcomes.values():

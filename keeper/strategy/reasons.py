@@ -38,8 +38,8 @@ def skipped(candidate: Candidate, priced: Iterable[Miss], refused: Iterable[Miss
     """
     numbered = [miss for miss in priced if miss.net_profit is not None]
     unpriced = [miss for miss in priced if miss.net_profit is None]
-    others = sorted([*unpriced, *refused], key=_place)
-    best = max(numbered, key=_net, default=None) or next(iter(others), None)
+    others = sorted([*unpriced, *refused], key=_get_precedence)
+    best = max(numbered, key=_get_net_or_zero, default=None) or next(iter(others), None)
     if best is None:
         best = Miss(reason=SkipReason.NO_COLLATERAL, detail="the market offers nothing to take")
     return Skip(
@@ -51,9 +51,9 @@ def skipped(candidate: Candidate, priced: Iterable[Miss], refused: Iterable[Miss
     )
 
 
-def _place(miss: Miss) -> int:
+def _get_precedence(miss: Miss) -> int:
     return _PLACES.get(miss.reason, len(_PLACES))
 
 
-def _net(miss: Miss) -> int:
+def _get_net_or_zero(miss: Miss) -> int:
     return 0 if miss.net_profit is None else miss.net_profit

@@ -71,14 +71,16 @@ def pack_rounds(
         if at is None:
             continue
         grown = [*groups[at], plan]
-        if fits_together(grown, policy, costs, gas_model) and not _meets(plan, groups[at + 1 :]):
+        if fits_together(grown, policy, costs, gas_model) and not _has_shared_pool(
+            plan, groups[at + 1 :]
+        ):
             groups[at] = grown
         else:
             del places[subject_of(plan)]
     return [tuple(group) for group in groups]
 
 
-def _meets(plan: Plan, later: Sequence[Sequence[Plan]]) -> bool:
+def _has_shared_pool(plan: Plan, later: Sequence[Sequence[Plan]]) -> bool:
     """Return whether a plan of a later transaction trades in, or borrows from, one of its pools."""
     pools = {*plan.route.pools, plan.funding.lender}
     return any(

@@ -46,14 +46,14 @@ def settled(
     shared = Wei(mul_div_ceil(data_fee, 1, max(len(batch.plans), 1)))
     plans = [replace(plan, data_fee=shared) for plan in batch.plans]
     earned = [
-        _earned(plan, outcome, gas, _least(plan, minimums), margin_of_place(place))
+        _build_margin(plan, outcome, gas, _get_least_net(plan, minimums), margin_of_place(place))
         for place, (plan, outcome, gas) in enumerate(
             zip(plans, simulated.plans, shared_gas(batch, simulated), strict=True)
         )
     ]
     tip = common_tip(earned, policy)
     return tuple(
-        _settled(plan, outcome, own, tip, policy)
+        _recalculate_plan(plan, outcome, own, tip, policy)
         for plan, outcome, own in zip(plans, simulated.plans, earned, strict=True)
     )
 
@@ -78,20 +78,21 @@ def losses(plans: Sequence[Plan], minimums: Mapping[MarketKey, Wei]) -> list[Ski
 
 def loss(plan: Plan, minimums: Mapping[MarketKey, Wei]) -> Skip | None:
     """Return why a repriced plan does not pay. None if it does."""
-    why = _too_little(plan, _least(plan, minimums))
-    return None if why is None else _skip(plan, *why)
+    why = _check_profit(plan, _get_least_net(plan, minimums))
+    return None if why is None else _build_skip(plan, *why)
 
 
-def _least(plan: Plan, minimums: Mapping[MarketKey, Wei]) -> Wei:
+def _get_least_net(plan: Plan, minimums: Mapping[MarketKey, Wei]) -> Wei:
     """Return the least net profit of a plan, its market's minimum or minus its subsidy."""
     return Wei(-plan.subsidy) if plan.subsidy else minimums[plan.market]
 
 
-def _too_little(plan: Plan, minimum: Wei) -> tuple[SkipReason, str] | None:
+def _check_profit(plan: Plan, minimum: Wei) -> tuple[SkipReason, str] | None:
     cost = plan.gas * plan.gas_price + plan.data_fee
     figures = (
         f"simulated: {plan.gross_profit_wei} wei of profit,"
-        f" {plan.gas} gas at {plan.gas_price} wei,{_published(plan)} net {plan.net_profit} wei"
+        f" {plan.gas} gas at {plan.gas_price} wei,{_format_data_fee(plan)}"
+        f" net {plan.net_profit} wei"
     )
     if plan.net_profit < min(0, minimum):
         return SkipReason.GAS_TOO_EXPENSIVE, figures
@@ -104,7 +105,9 @@ def _too_little(plan: Plan, minimum: Wei) -> tuple[SkipReason, str] | None:
     return None
 
 
-def _earned(plan: Plan, outcome: SimulatedPlan, gas: Gas, minimum: Wei, margin: Bps) -> Earned:
+def _build_margin(
+    plan: Plan, outcome: SimulatedPlan, gas: Gas, minimum: Wei, margin: Bps
+) -> Earned:
     worth, sure = 0, 0
     if plan.gross_profit_wei > 0:
         worth = mul_div_floor(outcome.profit, plan.gross_profit_wei, plan.gross_profit)
@@ -120,7 +123,9 @@ def _earned(plan: Plan, outcome: SimulatedPlan, gas: Gas, minimum: Wei, margin: 
     )
 
 
-def _settled(plan: Plan, outcome: SimulatedPlan, own: Earned, tip: Wei, policy: Policy) -> Plan:
+def _recalculate_plan(
+    plan: Plan, outcome: SimulatedPlan, own: Earned, tip: Wei, policy: Policy
+) -> Plan:
     least, bid = plan.min_profit, own.gas * tip
     cost = own.gas * own.gas_price + own.data_fee
     if plan.gross_profit_wei > 0:
@@ -153,9 +158,11 @@ def sharing_less(plans: Sequence[Plan], whole: int, shared: Gas) -> tuple[Plan, 
     kept = tuple(plans)
     while kept:
         more = mul_div_ceil(shared, whole - len(kept), whole * len(kept))
-        raised = tuple(_with_more_gas(plan, Gas(more)) for plan in kept)
+        raised = tuple(_add_gas(plan, Gas(more)) for plan in kept)
         paying = tuple(
-            plan for plan, one in zip(kept, raised, strict=True) if one.net_profit >= _floor(one)
+            plan
+            for plan, one in zip(kept, raised, strict=True)
+            if one.net_profit >= _get_floor(one)
         )
         paying = tuple(drop_unled(kept, paying))
         if len(paying) == len(kept):
@@ -164,25 +171,25 @@ def sharing_less(plans: Sequence[Plan], whole: int, shared: Gas) -> tuple[Plan, 
     return ()
 
 
-def _floor(plan: Plan) -> int:
+def _get_floor(plan: Plan) -> int:
     return -plan.subsidy if plan.subsidy else plan.least_net
 
 
-def _with_more_gas(plan: Plan, more: Gas) -> Plan:
+def _add_gas(plan: Plan, more: Gas) -> Plan:
     gas, cost = Gas(plan.gas + more), more * plan.gas_price
     least = plan.min_profit
     if plan.gross_profit_wei > 0:
-        paid = gas * plan.gas_price + plan.data_fee + plan.bid + _floor(plan)
+        paid = gas * plan.gas_price + plan.data_fee + plan.bid + _get_floor(plan)
         required = mul_div_ceil(max(0, paid), plan.gross_profit, plan.gross_profit_wei)
         least = TokenUnits(min(max(required, least), plan.gross_profit))
     return replace(plan, gas=gas, net_profit=Wei(plan.net_profit - cost), min_profit=least)
 
 
-def _published(plan: Plan) -> str:
+def _format_data_fee(plan: Plan) -> str:
     return f" {plan.data_fee} wei for its data," if plan.data_fee else ""
 
 
-def _skip(plan: Plan, reason: SkipReason, detail: str) -> Skip:
+def _build_skip(plan: Plan, reason: SkipReason, detail: str) -> Skip:
     return Skip(
         market=plan.market,
         account=plan.account,

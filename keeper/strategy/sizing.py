@@ -96,10 +96,12 @@ def sized(way: Way, remaining: Remaining, terms: Terms, rounds: int = COARSE) ->
     refused if the expectation is below the policy's minimum, or if the window's worst case does not
     pay the gas.
     """
-    reference = _reference(way)
+    reference = _compute_largest(way)
     if isinstance(reference, Refusal):
         return Miss(reason=reference.reason, detail=reference.detail)
-    lender = None if way.lenders is None else _lender(way.lenders, reference, remaining, terms)
+    lender = (
+        None if way.lenders is None else _choose_lender(way.lenders, reference, remaining, terms)
+    )
     funded = Funded(opportunity=way.opportunity, route=way.route, lender=lender)
 
     def quote(amount: TokenUnits) -> Priced | Miss:
@@ -108,10 +110,10 @@ def sized(way: Way, remaining: Remaining, terms: Terms, rounds: int = COARSE) ->
             return Miss(reason=answer.reason, detail=answer.detail)
         return priced(funded, answer, remaining, terms)
 
-    best = _best(quote, _partial(way.opportunity, lender, remaining), rounds)
+    best = _find_best(quote, _compute_partial_range(way.opportunity, lender, remaining), rounds)
     if isinstance(best, Miss):
         return best
-    return _accepted(way, funded, best, remaining, terms) or _too_little(
+    return _accept_amount(way, funded, best, remaining, terms) or _build_refusal(
         way, funded, best, remaining, terms
     )
 
@@ -123,7 +125,7 @@ def ceiling(way: Way, remaining: Remaining, terms: Terms) -> Wei | None:
     nothing to sell or no sample sells, so that only sizing can decide.
     """
     gas = terms.gas_model.at_least(way.opportunity)
-    return _net_at_spot(way, way.lenders or (), gas, remaining, terms)
+    return _compute_spot_net(way, way.lenders or (), gas, remaining, terms)
 
 
 def missed_at_spot(way: Way, spot: Wei, terms: Terms) -> Miss:
@@ -133,17 +135,17 @@ def missed_at_spot(way: Way, spot: Wei, terms: Terms) -> Miss:
     a paying price, due to our own or other parties' sales.
     """
     detail = f"nets {spot} wei at most, at the pools' first prices"
-    fair = _net_at_market(way, terms)
+    fair = _compute_market_net(way, terms)
     if fair is None or fair < terms.min_profit:
         return Miss(reason=SkipReason.BELOW_MIN_PROFIT, detail=detail, net_profit=spot)
     detail = f"{detail}; {fair} wei at the market's prices"
     return Miss(reason=SkipReason.EXIT_TOO_SHALLOW, detail=detail, net_profit=spot)
 
 
-def _accepted(
+def _accept_amount(
     way: Way, funded: Funded, best: Priced, remaining: Remaining, terms: Terms
 ) -> Sized | None:
-    if best.net < terms.min_profit or not _fits(best.gas_at_most, terms):
+    if best.net < terms.min_profit or not _is_within_gas(best.gas_at_most, terms):
         return None
     worst = worst_profit(funded, best, remaining)
     if worst is None or worst <= 0:
@@ -163,15 +165,17 @@ def _accepted(
     )
 
 
-def _fits(gas_at_most: Gas, terms: Terms) -> bool:
+def _is_within_gas(gas_at_most: Gas, terms: Terms) -> bool:
     model = terms.gas_model
     limit = model.batch_limit([model.step_limit(gas_at_most, terms.policy)])
     return model.fits(limit, terms.policy, terms.costs)
 
 
-def _too_little(way: Way, funded: Funded, best: Priced, remaining: Remaining, terms: Terms) -> Miss:
+def _build_refusal(
+    way: Way, funded: Funded, best: Priced, remaining: Remaining, terms: Terms
+) -> Miss:
     """Build the refusal of the best amount, for its gas limit, depth or profit."""
-    if not _fits(best.gas_at_most, terms):
+    if not _is_within_gas(best.gas_at_most, terms):
         return Miss(
             reason=SkipReason.GAS_TOO_EXPENSIVE,
             detail=f"takes {best.gas_at_most} gas, more than one transaction may carry",
@@ -189,18 +193,18 @@ def _too_little(way: Way, funded: Funded, best: Priced, remaining: Remaining, te
         f" {terms.gas_cost(best.gas)} wei, net {best.net} wei of {terms.min_profit} wei at least"
     )
     lenders = () if funded.lender is None else (funded.lender,)
-    spot = _net_at_spot(way, lenders, best.gas, remaining, terms)
-    bounds = (spot, _net_at_market(way, terms))
+    spot = _compute_spot_net(way, lenders, best.gas, remaining, terms)
+    bounds = (spot, _compute_market_net(way, terms))
     shallow = any(bound is not None and bound >= terms.min_profit for bound in bounds)
     reason = SkipReason.EXIT_TOO_SHALLOW if shallow else SkipReason.BELOW_MIN_PROFIT
     return Miss(reason=reason, detail=figures, net_profit=best.net)
 
 
-def _net_at_spot(
+def _compute_spot_net(
     way: Way, lenders: tuple[FlashLender, ...], gas: Gas, remaining: Remaining, terms: Terms
 ) -> Wei | None:
     """Compute the whole amount's net profit at the price of a small sample."""
-    reference = _reference(way)
+    reference = _compute_largest(way)
     if isinstance(reference, Refusal) or not way.route.hops:
         return None
     receive = reference.receive
@@ -216,9 +220,9 @@ def _net_at_spot(
     return terms.net(way.opportunity.spend_token, profit, gas)
 
 
-def _net_at_market(way: Way, terms: Terms) -> Wei | None:
+def _compute_market_net(way: Way, terms: Terms) -> Wei | None:
     """Compute the whole amount's net profit at market prices less the pools' fees."""
-    reference, opportunity = _reference(way), way.opportunity
+    reference, opportunity = _compute_largest(way), way.opportunity
     if isinstance(reference, Refusal) or opportunity.receive_token not in terms.valuation.prices:
         return None
     received: int = reference.receive
@@ -230,7 +234,7 @@ def _net_at_market(way: Way, terms: Terms) -> Wei | None:
     return terms.net(opportunity.spend_token, profit, terms.gas_model.at_least(opportunity))
 
 
-def _reference(way: Way) -> Outcome | Refusal:
+def _compute_largest(way: Way) -> Outcome | Refusal:
     """Compute the largest amount's outcome."""
     answer = way.outcome(EVERYTHING)
     partial = way.opportunity.partial
@@ -239,7 +243,7 @@ def _reference(way: Way) -> Outcome | Refusal:
     return answer
 
 
-def _lender(
+def _choose_lender(
     lenders: tuple[FlashLender, ...], reference: Outcome, remaining: Remaining, terms: Terms
 ) -> FlashLender:
     """Choose the cheapest lender of the largest amount, else the one that lends the most."""
@@ -253,7 +257,7 @@ def _lender(
     return min(lenders, key=cost)
 
 
-def _partial(
+def _compute_partial_range(
     opportunity: Opportunity, lender: FlashLender | None, remaining: Remaining
 ) -> tuple[TokenUnits, TokenUnits] | None:
     """Compute the range of partial amounts, at most what the lender lends."""
@@ -265,19 +269,21 @@ def _partial(
     return (low, high) if low <= high else None
 
 
-def _best(
+def _find_best(
     quote: _Quote, partial: tuple[TokenUnits, TokenUnits] | None, rounds: int
 ) -> Priced | Miss:
     full = quote(EVERYTHING)
     if partial is None:
         return full
     top = quote(partial[1])
-    if isinstance(full, Priced) and _value(full) > _value(top):  # equal: may be the same point
+    if isinstance(full, Priced) and _rank_value(full) > _rank_value(
+        top
+    ):  # equal: may be the same point
         return full
-    return _better(full, _peak(quote, partial, top, rounds))
+    return _choose_better(full, _find_peak(quote, partial, top, rounds))
 
 
-def _peak(
+def _find_peak(
     quote: _Quote, partial: tuple[TokenUnits, TokenUnits], top: Priced | Miss, rounds: int
 ) -> Priced | Miss:
     """Return the best partial amount, by halving until it gets worse and then by closing in."""
@@ -285,46 +291,46 @@ def _peak(
     floor = TokenUnits(max(low, high >> _HALVINGS))
     least = quote(floor)
     if not isinstance(least, Priced) or least.profit <= 0:
-        return _better(top, least)
+        return _choose_better(top, least)
     upper, amount, best = high, high, top
     while amount > floor:
         half = TokenUnits(max(floor, amount // 2))
         trial = quote(half)
-        if _value(trial) < _value(best):
-            return _closed_in(quote, (half, upper), best, rounds)
+        if _rank_value(trial) < _rank_value(best):
+            return _search_bracket(quote, (half, upper), best, rounds)
         upper, amount, best = amount, half, trial
-    return _closed_in(quote, (floor, upper), best, rounds)
+    return _search_bracket(quote, (floor, upper), best, rounds)
 
 
-def _closed_in(
+def _search_bracket(
     quote: _Quote, bracket: tuple[TokenUnits, TokenUnits], best: Priced | Miss, rounds: int
 ) -> Priced | Miss:
     low, high = bracket
-    left, right = _probes(low, high)
+    left, right = _compute_probes(low, high)
     at_left, at_right = quote(left), quote(right)
     for _ in range(rounds):
-        best = _better(_better(best, at_left), at_right)
-        if _value(at_left) >= _value(at_right):
+        best = _choose_better(_choose_better(best, at_left), at_right)
+        if _rank_value(at_left) >= _rank_value(at_right):
             high, right, at_right = right, left, at_left
-            left = _probes(low, high)[0]
+            left = _compute_probes(low, high)[0]
             at_left = quote(left)
         else:
             low, left, at_left = left, right, at_right
-            right = _probes(low, high)[1]
+            right = _compute_probes(low, high)[1]
             at_right = quote(right)
-    return _better(_better(best, at_left), at_right)
+    return _choose_better(_choose_better(best, at_left), at_right)
 
 
-def _probes(low: TokenUnits, high: TokenUnits) -> tuple[TokenUnits, TokenUnits]:
+def _compute_probes(low: TokenUnits, high: TokenUnits) -> tuple[TokenUnits, TokenUnits]:
     numerator, denominator = _GOLDEN
     step = (high - low) * numerator // denominator
     return TokenUnits(high - step), TokenUnits(low + step)
 
 
-def _value(result: Priced | Miss) -> tuple[bool, int]:
+def _rank_value(result: Priced | Miss) -> tuple[bool, int]:
     """Return the search's objective. A refusal is worth less than any amount."""
     return (True, result.net) if isinstance(result, Priced) else (False, 0)
 
 
-def _better(one: Priced | Miss, other: Priced | Miss) -> Priced | Miss:
-    return other if _value(other) > _value(one) else one
+def _choose_better(one: Priced | Miss, other: Priced | Miss) -> Priced | Miss:
+    return other if _rank_value(other) > _rank_value(one) else one

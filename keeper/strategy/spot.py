@@ -44,7 +44,7 @@ class SpotPrices:
         cached = self._prices.get(key)
         if cached is not None and cached[0] == turn:
             return cached[1]
-        price = _price(*self._routes[key], remaining)
+        price = _compute_price(*self._routes[key], remaining)
         self._prices[key] = (turn, price)
         return price
 
@@ -62,6 +62,6 @@ def estimate_net(result: Sized, before: int | None, now: int | None, terms: Term
     return Wei(result.net - terms.valuation.wei_floor(token, lost))
 
 
-def _price(route: Route, sample: TokenUnits, remaining: Remaining) -> int | None:
+def _compute_price(route: Route, sample: TokenUnits, remaining: Remaining) -> int | None:
     sale = sold_along(route, sample, remaining.curves)
     return None if sale is None else sale.amount_out * _SCALE // sample

@@ -33,11 +33,11 @@ def ways_of(candidate: Candidate, exits: Exits, terms: Terms) -> Ways:
     ways: list[Way] = []
     misses = [Miss(reason=one.reason, detail=one.detail) for one in candidate.refusals]
     for opportunity in candidate.opportunities:
-        refused = _refused(opportunity, terms)
+        refused = _check_opportunity(opportunity, terms)
         if refused is not None:
             misses.append(refused)
             continue
-        found = _of_pair(candidate, opportunity, exits, terms)
+        found = _build_pair_options(candidate, opportunity, exits, terms)
         ways.extend(found.ways)
         misses.extend(found.misses)
     return Ways(ways=tuple(ways), misses=tuple(misses))
@@ -53,7 +53,7 @@ def described(way: Way, lender: FlashLender | None, terms: Terms) -> str:
     return f"{receive} for {spend} {sale}, {funding}"
 
 
-def _refused(opportunity: Opportunity, terms: Terms) -> Miss | None:
+def _check_opportunity(opportunity: Opportunity, terms: Terms) -> Miss | None:
     if opportunity.spend_token not in terms.valuation.prices:
         return Miss(
             reason=SkipReason.PRICE_UNAVAILABLE,
@@ -65,18 +65,22 @@ def _refused(opportunity: Opportunity, terms: Terms) -> Miss | None:
     return Miss(reason=skip.reason, detail=skip.detail, net_profit=skip.net_profit)
 
 
-def _routes(opportunity: Opportunity, exits: Exits) -> tuple[Route, ...]:
+def _list_routes(opportunity: Opportunity, exits: Exits) -> tuple[Route, ...]:
     pair = (opportunity.receive_token, opportunity.spend_token)
     return (NO_SWAP,) if pair[0] == pair[1] else exits.routes.get(pair, ())
 
 
-def _of_pair(candidate: Candidate, opportunity: Opportunity, exits: Exits, terms: Terms) -> Ways:
+def _build_pair_options(
+    candidate: Candidate, opportunity: Opportunity, exits: Exits, terms: Terms
+) -> Ways:
     """Build the options of one pair, per route with a flash loan and a flash swap, or refusals."""
     token = opportunity.spend_token
-    routes = _routes(opportunity, exits)
+    routes = _list_routes(opportunity, exits)
     if not routes:
         pair = f"{terms.symbol(opportunity.receive_token)} to {terms.symbol(token)}"
-        return Ways(ways=(), misses=(_miss(SkipReason.NO_EXIT_ROUTE, f"no pool from {pair}"),))
+        return Ways(
+            ways=(), misses=(_build_refusal(SkipReason.NO_EXIT_ROUTE, f"no pool from {pair}"),)
+        )
     lenders = (
         *opportunity.own_funding,
         *candidate.lenders.get(token, ()),
@@ -90,13 +94,15 @@ def _of_pair(candidate: Candidate, opportunity: Opportunity, exits: Exits, terms
             lender
             for lender in lenders
             if lender.lender not in route.pools
-            and _tried(opportunity, route, lender) not in candidate.barred
+            and _build_loan_key(opportunity, route, lender) not in candidate.barred
         ]
-        kinds: list[tuple[Route, tuple[FlashLender, ...] | None]] = [*_vouched(route, free, exits)]
+        kinds: list[tuple[Route, tuple[FlashLender, ...] | None]] = [
+            *_group_by_factory(route, free, exits)
+        ]
         if _can_flash_swap(opportunity, route, candidate, terms):
             kinds.append((route, None))
         if not kinds:
-            misses.append(_no_lender(candidate, opportunity, len(lenders), terms))
+            misses.append(_build_lender_refusal(candidate, opportunity, len(lenders), terms))
         ways.extend(
             Way(opportunity=opportunity, route=taken, lenders=kind, outcomes=outcomes)
             for taken, kind in kinds
@@ -104,7 +110,7 @@ def _of_pair(candidate: Candidate, opportunity: Opportunity, exits: Exits, terms
     return Ways(ways=tuple(ways), misses=tuple(misses))
 
 
-def _vouched(
+def _group_by_factory(
     route: Route, lenders: Sequence[FlashLender], exits: Exits
 ) -> list[tuple[Route, tuple[FlashLender, ...]]]:
     """Return the route with the lenders that can be combined with it.
@@ -127,14 +133,14 @@ def _can_flash_swap(
     source = terms.policy.flash_swap_sources.get(route.venue)
     if not route.hops or source is None or len(set(route.pools)) != len(route.pools):
         return False
-    return _way(opportunity, route, source, route.pools[-1]) not in candidate.barred
+    return _build_key(opportunity, route, source, route.pools[-1]) not in candidate.barred
 
 
-def _tried(opportunity: Opportunity, route: Route, lender: FlashLender) -> Tried:
-    return _way(opportunity, route, lender.source, lender.lender)
+def _build_loan_key(opportunity: Opportunity, route: Route, lender: FlashLender) -> Tried:
+    return _build_key(opportunity, route, lender.source, lender.lender)
 
 
-def _way(opportunity: Opportunity, route: Route, source: int, lender: Address) -> Tried:
+def _build_key(opportunity: Opportunity, route: Route, source: int, lender: Address) -> Tried:
     return Tried(
         spend_token=opportunity.spend_token,
         receive_token=opportunity.receive_token,
@@ -144,17 +150,19 @@ def _way(opportunity: Opportunity, route: Route, source: int, lender: Address) -
     )
 
 
-def _no_lender(candidate: Candidate, opportunity: Opportunity, locked: int, terms: Terms) -> Miss:
+def _build_lender_refusal(
+    candidate: Candidate, opportunity: Opportunity, locked: int, terms: Terms
+) -> Miss:
     token = opportunity.spend_token
     if locked:
-        return _miss(
+        return _build_refusal(
             SkipReason.POOL_LOCKED,
             f"every lender of {terms.symbol(token)} is a pool of the route, locked meanwhile",
         )
     for refusal in candidate.lender_refusals.get(token, ()):
-        return _miss(refusal.reason, refusal.detail)
-    return _miss(SkipReason.NO_FUNDING, f"no known lender has {terms.symbol(token)}")
+        return _build_refusal(refusal.reason, refusal.detail)
+    return _build_refusal(SkipReason.NO_FUNDING, f"no known lender has {terms.symbol(token)}")
 
 
-def _miss(reason: SkipReason, detail: str) -> Miss:
+def _build_refusal(reason: SkipReason, detail: str) -> Miss:
     return Miss(reason=reason, detail=detail)

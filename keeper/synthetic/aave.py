@@ -136,13 +136,13 @@ def aave_book(
     """Build a market with ``accounts`` borrowers (see ``keeper.synthetic.people``)."""
     listed = universe or Universe()
     random, columns = np.random.default_rng(seed), new_columns(stable_debt=False)
-    pool = _pool(listed)
+    pool = _build_pool(listed)
     columns.reserve(accounts)
     clock = Clock(pool, NOW)
-    worth = _worth(clock, listed)
+    worth = _compute_unit_values(clock, listed)
     for start in range(0, accounts, BATCH):
         some = people(random, min(BATCH, accounts - start), positions)
-        columns.put(some.address, _block(random, some, columns, worth, listed))
+        columns.put(some.address, _build_block(random, some, columns, worth, listed))
     head = block_after(None, 0)
     return AaveBook(
         columns=columns,
@@ -150,7 +150,7 @@ def aave_book(
     )
 
 
-def _worth(clock: Clock, listed: Universe) -> Floats:
+def _compute_unit_values(clock: Clock, listed: Universe) -> Floats:
     """Compute dollars per scaled unit of supply and of debt, by reserve."""
     indices = [clock.indices(at) for at in range(len(listed.assets))]
     units = [one.price / 10**one.decimals for one in listed.assets]
@@ -162,18 +162,18 @@ def _worth(clock: Clock, listed: Universe) -> Floats:
     ).T
 
 
-def _block(
+def _build_block(
     random: np.random.Generator, some: People, columns: Columns, worth: Floats, listed: Universe
 ) -> Block:
     """Build the accounts with their intended health factors, to a few units."""
     category = np.where(some.looping, random.integers(1, len(listed.categories) + 1, len(some)), 0)
-    backing = chosen(random, some.collaterals, _tastes(listed)[category])
-    owed = chosen(random, some.debts, _debts(listed)[category])
+    backing = chosen(random, some.collaterals, _compute_collateral_weights(listed)[category])
+    owed = chosen(random, some.debts, _compute_debt_weights(listed)[category])
     backer, ower = (np.repeat(np.arange(len(some)), one) for one in (some.collaterals, some.debts))
     value = split_up(random, some.collaterals, some.debt * some.health)
-    supply = value / _thresholds(listed)[category[backer], backing] / worth[0][backing]
+    supply = value / _compute_thresholds(listed)[category[backer], backing] / worth[0][backing]
     debt = split_up(random, some.debts, some.debt) / worth[1][owed]
-    codes = _codes(columns, listed)
+    codes = _compute_codes(columns, listed)
     code = np.concatenate([codes[0, category[backer], backing], codes[1, category[ower], owed]])
     order = np.argsort(np.concatenate([backer, ower]), kind="stable")
     return Block(
@@ -184,26 +184,26 @@ def _block(
     )
 
 
-def _tastes(listed: Universe) -> Floats:
+def _compute_collateral_weights(listed: Universe) -> Floats:
     """Compute the frequency of each asset as collateral, by eMode and asset."""
     usual = popularity(len(listed.assets))
-    return np.stack([usual * _loyal(each, listed) for each in (0, *listed.categories)])
+    return np.stack([usual * _select_members(each, listed) for each in (0, *listed.categories)])
 
 
-def _debts(listed: Universe) -> Floats:
+def _compute_debt_weights(listed: Universe) -> Floats:
     """Compute the frequency of each asset as debt, by eMode and asset."""
     dollars = np.array([one.category == DOLLARS for one in listed.assets])
     usual = popularity(len(listed.assets))
     usual[dollars] *= BORROWED_DOLLARS * usual[~dollars].sum() / usual[dollars].sum()
-    return np.stack([usual * _loyal(each, listed) for each in (0, *listed.categories)])
+    return np.stack([usual * _select_members(each, listed) for each in (0, *listed.categories)])
 
 
-def _loyal(category: int, listed: Universe) -> Floats:
+def _select_members(category: int, listed: Universe) -> Floats:
     inside = np.array([category == one.category for one in listed.assets])
     return np.where(inside & bool(category), LOYALTY, 1.0)
 
 
-def _thresholds(listed: Universe) -> Floats:
+def _compute_thresholds(listed: Universe) -> Floats:
     """Compute liquidation thresholds by eMode and asset, 1.0 for the full value."""
     rows = [[one.threshold for one in listed.assets]]
     for category, (threshold, _) in listed.categories.items():
@@ -211,7 +211,7 @@ def _thresholds(listed: Universe) -> Floats:
     return np.array(rows) / BPS
 
 
-def _codes(columns: Columns, listed: Universe) -> Counts:
+def _compute_codes(columns: Columns, listed: Universe) -> Counts:
     """Compute the codes of collateral and of debt, by eMode and asset."""
     return np.array(
         [
@@ -224,7 +224,7 @@ def _codes(columns: Columns, listed: Universe) -> Counts:
     )
 
 
-def _pool(listed: Universe) -> PoolState:
+def _build_pool(listed: Universe) -> PoolState:
     reserves = {at: _reserve(at, one) for at, one in enumerate(listed.assets)}
     rules, supported = rules_of(REVISION)
     structure = Structure(
@@ -247,13 +247,13 @@ def _pool(listed: Universe) -> PoolState:
     return PoolState(
         structure=structure,
         reserves=reserves,
-        categories={each: _category(each, listed) for each in listed.categories},
+        categories={each: _build_category(each, listed) for each in listed.categories},
         liquidations_allowed=True,
         flash_premium=Bps(5),
     )
 
 
-def _category(identity: int, listed: Universe) -> Category:
+def _build_category(identity: int, listed: Universe) -> Category:
     threshold, bonus = listed.categories[identity]
     inside = sum(1 << at for at, one in enumerate(listed.assets) if one.category == identity)
     return Category(

@@ -70,12 +70,12 @@ def morpho_book(accounts: int, seed: int = 0) -> MorphoBook:
     columns.reserve(accounts)
     for start in range(0, accounts, BATCH):
         some = people(random, min(BATCH, accounts - start), 2)
-        columns.put(some.address, _block(some, columns))
+        columns.put(some.address, _build_block(some, columns))
     words = columns.words[1][: len(columns)]
     shares = int(words[:, 0].astype(object).sum() + (words[:, 1].astype(object).sum() << 64))
     loan = Token(address=made_address("token", 1), symbol="USDC", decimals=6)
     collateral = Token(address=made_address("token", 0), symbol="WETH", decimals=18)
-    read, morpho = _market(loan, collateral), made_address("Morpho", 0)
+    read, morpho = _build_market(loan, collateral), made_address("Morpho", 0)
     state = _state(shares)
     return MorphoBook(
         columns=columns,
@@ -93,7 +93,7 @@ def morpho_book(accounts: int, seed: int = 0) -> MorphoBook:
     )
 
 
-def _market(loan: Token, collateral: Token) -> Market:
+def _build_market(loan: Token, collateral: Token) -> Market:
     params = Params(
         loan_token=loan.address,
         collateral_token=collateral.address,
@@ -125,7 +125,7 @@ def _state(shares: int) -> State:
     )
 
 
-def _block(some: People, columns: Columns) -> Block:
+def _build_block(some: People, columns: Columns) -> Block:
     worth = WETH_PRICE / 10**18 * LLTV / WAD
     pledged = some.debt * some.health / worth
     shares = some.debt * USDC_UNIT * SHARES_PER_ASSET

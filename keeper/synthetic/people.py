@@ -73,7 +73,7 @@ def people(random: np.random.Generator, count: int, positions: int | None) -> Pe
     dust = random.random(count) < DUST
     debt = np.where(dust, random.random(count) * DUST_MOST, np.minimum(debt, DEBT_MOST))
     health = np.where(dust, random.uniform(*DUST_HEALTH, count), 1.0 + slack)
-    legs = np.full(count, positions) if positions else _mixture(random, count)
+    legs = np.full(count, positions) if positions else _draw_position_counts(random, count)
     debts = np.where((legs >= TWO_DEBTS_FROM) & ~looping, 2, 1)
     return People(
         address=random.integers(0, 256, (count, ADDRESS_BYTES), dtype=np.uint8),
@@ -85,7 +85,7 @@ def people(random: np.random.Generator, count: int, positions: int | None) -> Pe
     )
 
 
-def _mixture(random: np.random.Generator, count: int) -> Counts:
+def _draw_position_counts(random: np.random.Generator, count: int) -> Counts:
     return random.choice(list(POSITIONS), size=count, p=list(POSITIONS.values()))
 
 

@@ -24,7 +24,7 @@ def test_decisions_of_a_block_in_portions_are_the_same_again(monkeypatch):
         answers.append((process.returncode, answer.decode()))
         return (), ()
 
-    monkeypatch.setattr(bench_crowd, "_landing", replayed)
+    monkeypatch.setattr(bench_crowd, "_mine_liquidations", replayed)
 
     told = asyncio.run(crowded(COUNT, CrowdWanted(shape="spread")))
 

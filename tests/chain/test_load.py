@@ -21,7 +21,7 @@ from collections import Counter
 import pytest
 
 from keeper.devnet.anvil import AnvilOptions, start_anvil
-from keeper.devnet.borrowers import Kind, _borrower, enter_market
+from keeper.devnet.borrowers import Kind, _build_borrower, enter_market
 from keeper.devnet.market import bring_up
 from keeper.devnet.node import Node
 from tests.chain.worlds import Keeper, last_decisions
@@ -57,7 +57,7 @@ FALL = {"WETH": 2_500 * 10**8, "WBTC": 50_000 * 10**8, "LINK": 1_160_000_000}
 def entered(devnet):
     """Put the two hundred into the market and return their addresses."""
     chance = random.Random(SEED)  # noqa: S311 - the same ones each time
-    made = [_borrower(KINDS[n % len(KINDS)], f"load {n}", chance) for n in range(ACCOUNTS)]
+    made = [_build_borrower(KINDS[n % len(KINDS)], f"load {n}", chance) for n in range(ACCOUNTS)]
     enter_market(devnet.node, devnet.aave, devnet.tokens, made)
     return [one.address for one in made]
 

@@ -10,7 +10,7 @@ from keeper.chain.optional import fetch_pending_nonce
 from keeper.chain.quorum import Quorum
 from keeper.chain.reader import connect
 from keeper.chain.transport import Timeouts
-from keeper.cli.key_work import _nonce
+from keeper.cli.key_work import _check_nonce
 from keeper.domain.errors import ForeignKeyUse, RpcRefused, RpcUnavailable
 from tests.flow.test_submit_recovery import World
 from tests.support.lacking import LACKS, lacking
@@ -153,7 +153,7 @@ async def test_what_others_mined_still_stops_the_signing_without_it():
 )
 def test_doctor_says_where_the_check_of_the_key_is_weaker(pending, status, text):
     """An operator decides on the endpoint before money is at stake."""
-    finding = _nonce(3, pending)
+    finding = _check_nonce(3, pending)
 
     assert str(finding.level) == status
     assert text in finding.detail

@@ -45,10 +45,10 @@ WORKS_ON = """
 import logging, os, sys
 from pathlib import Path
 from types import SimpleNamespace
-from keeper.cli.run import _written
+from keeper.cli.run import _open_sinks
 log = logging.getLogger("keeper.test")
 settings = SimpleNamespace(log=SimpleNamespace(level="info", format="text"))
-with _written(settings) as events:
+with _open_sinks(settings) as events:
     for number in range(11_000):
         log.warning("told number=%d", number)
         events.write("an event\\n")
@@ -57,7 +57,7 @@ with _written(settings) as events:
 
 NEVER_ENDS = """
 import asyncio, os, signal, sys, threading, time
-from keeper.cli.run import _until_stopped
+from keeper.cli.run import _run_until_stopped
 
 async def deaf():
     os.kill(os.getpid(), signal.SIGTERM)
@@ -84,7 +84,7 @@ async def waits_for_a_thread():
         print("asked to end", flush=True)
 
 work = {"deaf": deaf, "stuck": stuck, "thread": waits_for_a_thread}[sys.argv[1]]
-asyncio.run(_until_stopped(work(), 1))
+asyncio.run(_run_until_stopped(work(), 1))
 """
 
 

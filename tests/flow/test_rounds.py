@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from keeper.audit.canonical import plain, restored
-from keeper.composition.replay import _compared
+from keeper.composition.replay import _compare_decision
 from keeper.domain.decision import Liquidate, Skip, SkipReason
 from keeper.domain.plan import SimulatedBatch, SimulatedPlan
 from keeper.strategy.policy import Policy
@@ -169,7 +169,7 @@ async def test_what_was_recorded_before_there_were_rounds_is_made_again_the_same
     policy = plain(ROUNDS)
     del policy["rounds"]
 
-    assert _compared(decision, recorded) == []
+    assert _compare_decision(decision, recorded) == []
     assert restored(Policy, policy).rounds == 1
 
 
@@ -178,6 +178,8 @@ async def test_another_number_of_rounds_is_a_difference():
     result = await desk().decide(ScriptedSnapshot(THREE))
     (decision,) = result.decisions
 
-    (difference,) = _compared(replace(decision, further=decision.further[:1]), plain(decision))
+    (difference,) = _compare_decision(
+        replace(decision, further=decision.further[:1]), plain(decision)
+    )
 
     assert difference.field == "further"

@@ -356,7 +356,7 @@ from pathlib import Path
 from keeper.book.file import BookFile
 from keeper.cli.guarding import protect_memory
 from keeper.config import load
-from keeper.execution.control import _ask, is_listening, listening, socket_path
+from keeper.execution.control import _send_command, is_listening, listening, socket_path
 from keeper.storage.journal import Journal
 
 async def record(*_):
@@ -369,7 +369,7 @@ async def main(folder):
     settings = load(folder / "keeper.toml").settings
     path = settings.journal.path
     async with listening(socket_path(path), None, record, {"hello": hello}):
-        answer = await _ask(socket_path(path), "hello", "")
+        answer = await _send_command(socket_path(path), "hello", "")
         heard = await asyncio.to_thread(is_listening, path)
     journal = Journal.open(path, chain_id=31337, sender=None)
     await journal.probe()

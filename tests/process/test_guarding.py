@@ -45,11 +45,11 @@ from keeper.__main__ import main
 from keeper.cli import lazy, root
 import sys
 libc = ctypes.CDLL(None)
-real = root._command
+real = root._build_command
 def watched():
     print(libc.prctl(3, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE), file=sys.__stderr__)
     return real()
-root._command = watched
+root._build_command = watched
 for name in lazy.COMMANDS:
     libc.prctl(4, 1, 0, 0, 0)
     sys.argv = ["keeper", name, "--help"]

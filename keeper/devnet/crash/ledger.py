@@ -36,7 +36,11 @@ class Ledger:
 
     def rows(self) -> list[Row]:
         """Build a row for each plan of each mined transaction."""
-        every = [row for one in self.submissions for row in (self._rows(one) or _cancelled(one))]
+        every = [
+            row
+            for one in self.submissions
+            for row in (self._build_nonce_rows(one) or _build_cancelled_rows(one))
+        ]
         return [row for row in with_fellows(every) if row.failure != CANCELLED]
 
     def balances(self, opening: Opening) -> Balances:
@@ -56,7 +60,7 @@ class Ledger:
             left_waiting=len(self.submissions) - len(mined),
         )
 
-    def _rows(self, one: Submission) -> list[Row]:
+    def _build_nonce_rows(self, one: Submission) -> list[Row]:
         if one.inclusion is None or one.batch is None or not one.inclusion.plans:
             return []
         receipt = self.devnet.node.rpc("eth_getTransactionReceipt", [one.inclusion.hash])
@@ -68,7 +72,7 @@ class Ledger:
         rows = []
         for index, (plan, deal) in enumerate(zip(one.batch.plans, deals, strict=True)):
             report = reports.get(index)
-            worth = self._worth(plan, 0 if report is None else report.profit, receipt)
+            worth = self._convert_to_wei(plan, 0 if report is None else report.profit, receipt)
             paid = deal.gas_wei * cost // max(total, 1)
             planned = plan.gas * plan.gas_price + plan.bid + plan.data_fee
             rows.append(
@@ -81,21 +85,21 @@ class Ledger:
                     realised=worth - paid,
                     with_planned_fee=worth - planned,
                     failure=deal.failure,
-                    moved=self._moved(plan, one, receipt, is_failed=bool(deal.failure)),
+                    moved=self._find_cause(plan, one, receipt, is_failed=bool(deal.failure)),
                     beside=len(deals),
-                    behind=self._behind(one),
+                    behind=self._count_behind(one),
                 )
             )
         return rows
 
-    def _worth(self, plan: Plan, units: int, receipt: Receipt) -> int:
+    def _convert_to_wei(self, plan: Plan, units: int, receipt: Receipt) -> int:
         """Convert a profit to wei at its block's prices."""
         prices = self.prices[int(receipt["blockNumber"], 16)]
         symbol = symbol_of(self.devnet, plan.spend_token)
         whole = int(10 ** BY_SYMBOL[symbol].decimals)
         return units * prices[symbol] * WAD // (prices[NATIVE] * whole)
 
-    def _behind(self, one: Submission) -> int:
+    def _count_behind(self, one: Submission) -> int:
         """Count the earlier nonces that were pending when this one was planned."""
         planned = one.attempts[0].block_number
         return sum(
@@ -105,7 +109,9 @@ class Ledger:
             if other.nonce < one.nonce
         )
 
-    def _moved(self, plan: Plan, one: Submission, receipt: Receipt, *, is_failed: bool) -> Cause:
+    def _find_cause(
+        self, plan: Plan, one: Submission, receipt: Receipt, *, is_failed: bool
+    ) -> Cause:
         """Find the cause of a deviation between a plan's head and its place in its block."""
         planned, landed = one.attempts[0].block_number, int(receipt["blockNumber"], 16)
         before, after = self.prices[planned], self.prices[landed]
@@ -132,7 +138,7 @@ class Ledger:
         )
 
 
-def _cancelled(one: Submission) -> list[Row]:
+def _build_cancelled_rows(one: Submission) -> list[Row]:
     """Build rows for cancelled plans, since plans behind them found more depth."""
     if one.inclusion is None or one.batch is None:
         return []

@@ -15,31 +15,31 @@ _SPECS = {spec.name: spec for spec in MARKETS if not spec.moody}
 def let_enter(devnet: Devnet, count: int, seed: int) -> None:
     """Add ``count`` borrowers to each protocol's markets at the present prices."""
     prices = devnet.prices()
-    comers = tuple(_repriced(one, prices) for one in planned_borrowers(count, seed))
+    comers = tuple(_scale_borrower(one, prices) for one in planned_borrowers(count, seed))
     enter_market(devnet.node, devnet.aave, devnet.tokens, comers)
     if devnet.morpho is not None:
         planned = (one for one in planned_morpho_borrowers(count, seed) if one.market in _SPECS)
-        more = tuple(_repriced_in_market(one, prices) for one in planned)
+        more = tuple(_scale_morpho_borrower(one, prices) for one in planned)
         enter_markets(devnet.morpho, more, devnet.tokens)
 
 
-def _repriced(borrower: Borrower, prices: Mapping[str, int]) -> Borrower:
+def _scale_borrower(borrower: Borrower, prices: Mapping[str, int]) -> Borrower:
     """Return the borrower with amounts of the same value as at the first prices."""
     return replace(
         borrower,
-        collateral={s: _units(s, units, prices) for s, units in borrower.collateral.items()},
-        debt={s: _units(s, units, prices) for s, units in borrower.debt.items()},
+        collateral={s: _scale_units(s, units, prices) for s, units in borrower.collateral.items()},
+        debt={s: _scale_units(s, units, prices) for s, units in borrower.debt.items()},
     )
 
 
-def _repriced_in_market(borrower: MorphoBorrower, prices: Mapping[str, int]) -> MorphoBorrower:
+def _scale_morpho_borrower(borrower: MorphoBorrower, prices: Mapping[str, int]) -> MorphoBorrower:
     spec = _SPECS[borrower.market]
     return replace(
         borrower,
-        collateral=_units(spec.collateral, borrower.collateral, prices),
-        debt=_units(spec.loan, borrower.debt, prices),
+        collateral=_scale_units(spec.collateral, borrower.collateral, prices),
+        debt=_scale_units(spec.loan, borrower.debt, prices),
     )
 
 
-def _units(symbol: str, units: int, prices: Mapping[str, int]) -> int:
+def _scale_units(symbol: str, units: int, prices: Mapping[str, int]) -> int:
     return units if symbol == BLOCKING else units * BY_SYMBOL[symbol].price // prices[symbol]

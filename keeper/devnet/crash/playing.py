@@ -74,21 +74,23 @@ class Player:
         node.rpc("anvil_setBlockTimestampInterval", [INTERVAL])
         self._traffic.start()
         self._starts = self.devnet.prices()
-        self._mined([])
+        self._mine_block([])
 
     def play(self, hour: int) -> None:
         """Play one hour of the path, until the keeper has nothing more to do about it."""
         if hour and not hour % NEWCOMERS_HOURS:
-            self._let_enter(seed=1_000 + hour)
+            self._add_newcomers(seed=1_000 + hour)
         self._pass_time()
         moved = moved_prices(self._starts, self.path, self.path.times[0] + hour * HOUR)
         groups = [[symbol for symbol in group if symbol in moved] for group in FEEDS]
         self.chance.shuffle(groups)
         for group in filter(None, groups):
-            is_full = self._mined(self._updates({symbol: moved[symbol] for symbol in group}))
+            is_full = self._mine_block(
+                self._build_updates({symbol: moved[symbol] for symbol in group})
+            )
             if is_full or self.chance.random() < 1 / 2:
                 # What waits lands, and what was planned behind it, before another price moves.
-                self._mined([])
+                self._mine_block([])
                 self.settle()
         self.settle()
 
@@ -97,24 +99,24 @@ class Player:
         for _ in range(_SETTLING_BLOCKS):
             if not self._open and self._active < self._seen:
                 return
-            self._mined([], may_be_full=False)
+            self._mine_block([], may_be_full=False)
 
-    def _let_enter(self, seed: int) -> None:
+    def _add_newcomers(self, seed: int) -> None:
         before, node = self.devnet.node.block_number(), self.devnet.node
         let_enter(self.devnet, self.borrowers, seed=seed)
         now = self.devnet.prices()
         self.prices.update(dict.fromkeys(range(before + 1, node.block_number() + 1), now))
-        self._mined([], may_be_full=False)
+        self._mine_block([], may_be_full=False)
         self.settle()
 
-    def _updates(self, prices: Mapping[str, int]) -> list[Transaction]:
+    def _build_updates(self, prices: Mapping[str, int]) -> list[Transaction]:
         devnet = self.devnet
         made = price_transactions(devnet.venue, devnet.tokens, devnet.feeds, prices)
         return [
             Transaction(sender=one.sender, to=one.to, data=one.data, gas=_PRICE_GAS) for one in made
         ]
 
-    def _mined(self, transactions: Sequence[Transaction], *, may_be_full: bool = True) -> bool:
+    def _mine_block(self, transactions: Sequence[Transaction], *, may_be_full: bool = True) -> bool:
         """Mine a block and wait until the keeper has processed it. Returns whether it was full."""
         is_full = may_be_full and bool(self._open) and self.chance.random() < _FULL_SHARE
         hashes = self._traffic.mine(transactions, is_full=is_full)
@@ -138,11 +140,11 @@ class Player:
                     f"the keeper is not done with block {block}", hint=self.keeper.last_words()
                 )
             for event in self.keeper.events():
-                self._hear(event)
+                self._note_event(event)
             if self._seen < block:
                 time.sleep(_PAUSE)
 
-    def _hear(self, event: Mapping[str, object]) -> None:
+    def _note_event(self, event: Mapping[str, object]) -> None:
         kind, block = event["event"], int(str(event.get("block_number", -1)))
         if kind == "block":
             self._seen = max(self._seen, block)

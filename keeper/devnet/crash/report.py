@@ -18,7 +18,7 @@ def as_document(books: Books) -> dict[str, object]:
         "blocks": books.blocks,
         "full_blocks": books.full,
         "is_right": books.is_right,
-        "lines": [_figures(line) for line in books.lines()],
+        "lines": [_build_figures(line) for line in books.lines()],
         "balances": asdict(books.balances),
         "plans": [
             {**asdict(row), "cause": row.cause, "deviation_bps": row.deviation_bps}
@@ -31,17 +31,19 @@ def as_text(books: Books) -> str:
     """Return the table, and every plan that failed or deviates without a cause."""
     head = f"{'':<28}{'plans':>6}{'landed':>7}{'reverted':>9}{'predicted':>12}{'realised':>12}"
     lines = [head + f"{'in sum':>10}{'worst':>10}{'within 1 %':>12}"]
-    lines += [_shown(line) for line in books.lines()]
+    lines += [_format_line(line) for line in books.lines()]
     lines.append(f"{books.blocks} blocks, {books.full} full while own transactions waited")
     even = "as booked" if books.balances.is_even else f"not as booked: {books.balances}"
     lines.append(f"balances {even}")
     failed = [row for row in books.rows if row.failure]
-    lines += [f"reverted ({row.cause}): {_told(row)}: {row.failure}" for row in failed[:_SHOWN]]
-    lines += [f"unexplained: {_told(row)}" for row in books.unexplained[:_SHOWN]]
+    lines += [
+        f"reverted ({row.cause}): {_format_row(row)}: {row.failure}" for row in failed[:_SHOWN]
+    ]
+    lines += [f"unexplained: {_format_row(row)}" for row in books.unexplained[:_SHOWN]]
     return "\n".join(lines)
 
 
-def _figures(line: Line) -> dict[str, object]:
+def _build_figures(line: Line) -> dict[str, object]:
     worst = line.worst
     return {
         "name": line.name.strip(),
@@ -55,7 +57,7 @@ def _figures(line: Line) -> dict[str, object]:
     }
 
 
-def _shown(line: Line) -> str:
+def _format_line(line: Line) -> str:
     landed, worst = line.landed, line.worst
     counts = f"{len(line.rows):>6}{len(landed):>7}{len(line.rows) - len(landed):>9}"
     if not landed or worst is None:
@@ -69,7 +71,7 @@ def _shown(line: Line) -> str:
     return f"{line.name:<28}{counts}{sums}{share:>+9.3f}%{worst_share:>+9.2f}%{exact:>11.1f}%"
 
 
-def _told(row: Row) -> str:
+def _format_row(row: Row) -> str:
     return (
         f"{row.account} in {row.transaction} of {row.beside}, planned {row.planned_block},"
         f" landed {row.landed_block}, behind {row.behind}:"

@@ -48,7 +48,7 @@ class Traffic:
         self.node.batch(
             [
                 ("anvil_setCode", [_BURNER, _INVALID]),
-                *(("anvil_setBalance", [who, hex(_RICH)]) for who in _senders()),
+                *(("anvil_setBalance", [who, hex(_RICH)]) for who in _list_senders()),
                 ("anvil_setNextBlockBaseFeePerGas", [hex(self.base_fee)]),
             ]
         )
@@ -59,7 +59,7 @@ class Traffic:
         hashes = self._submit(transactions)
         next_fee = int(fees["baseFeePerGas"][-1], 16)
         is_full = is_full and next_fee * 100 < self.base_fee * _MOST_PERCENT
-        fillers = self._fill() if is_full else self._half_fill(next_fee)
+        fillers = self._fill() if is_full else self._fill_half(next_fee)
         self.node.rpc("evm_mine")
         self.node.batch([("anvil_dropTransaction", [one]) for one in fillers])
         self.full += is_full
@@ -71,7 +71,7 @@ class Traffic:
         nonces = {who: int(count, 16) for who, count in zip(senders, counts, strict=True)}
         calls: list[tuple[str, list[Any]]] = []
         for one in transactions:
-            fields = {"nonce": hex(nonces[one.sender]), **_fees(FIRST, GWEI)}
+            fields = {"nonce": hex(nonces[one.sender]), **_build_fees(FIRST, GWEI)}
             nonces[one.sender] += 1
             calls.append(("eth_sendTransaction", [{**one.as_json(), **fields}]))
         return self.node.batch(calls)
@@ -80,23 +80,26 @@ class Traffic:
         tip = self.chance.choice(_TIPS)
         return self.node.batch(
             [
-                ("eth_sendTransaction", [_burnt(who, gas, _fees(SECOND - place * GWEI, tip))])
-                for place, (who, gas) in enumerate(zip(_senders(), _SIZES, strict=True))
+                (
+                    "eth_sendTransaction",
+                    [_build_filler(who, gas, _build_fees(SECOND - place * GWEI, tip))],
+                )
+                for place, (who, gas) in enumerate(zip(_list_senders(), _SIZES, strict=True))
             ]
         )
 
-    def _half_fill(self, next_fee: int) -> list[str]:
-        count, tip = self._wanted(next_fee), self.chance.choice(_TIPS)
+    def _fill_half(self, next_fee: int) -> list[str]:
+        count, tip = self._count_fillers(next_fee), self.chance.choice(_TIPS)
         # The lowest maximum fee of all, so that every other transaction goes first.
-        fees = _fees(next_fee + tip, tip)
+        fees = _build_fees(next_fee + tip, tip)
         return self.node.batch(
             [
-                ("eth_sendTransaction", [_burnt(who, _HALF, fees)])
-                for who in _senders()[: max(0, count)]
+                ("eth_sendTransaction", [_build_filler(who, _HALF, fees)])
+                for who in _list_senders()[: max(0, count)]
             ]
         )
 
-    def _wanted(self, next_fee: int) -> int:
+    def _count_fillers(self, next_fee: int) -> int:
         """Count the quarter-block transactions that lead the base fee back."""
         if next_fee * 100 > self.base_fee * _FAR_PERCENT:
             return 0
@@ -105,13 +108,13 @@ class Traffic:
         return _USUAL + (next_fee < low) - (next_fee > high)
 
 
-def _senders() -> list[str]:
+def _list_senders() -> list[str]:
     return [f"0x{0xC0FFEE0100 + place:040x}" for place in range(len(_SIZES))]
 
 
-def _fees(ceiling: int, tip: int) -> dict[str, str]:
+def _build_fees(ceiling: int, tip: int) -> dict[str, str]:
     return {"maxFeePerGas": hex(ceiling), "maxPriorityFeePerGas": hex(tip)}
 
 
-def _burnt(sender: str, gas: int, fees: dict[str, str]) -> dict[str, str]:
+def _build_filler(sender: str, gas: int, fees: dict[str, str]) -> dict[str, str]:
     return {"from": sender, "to": _BURNER, "gas": hex(gas), **fees}

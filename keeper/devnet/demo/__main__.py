@@ -26,8 +26,8 @@ check its books against the chain. Exit code 0 only if everything adds up."""
 
 def main(arguments: Sequence[str]) -> int:
     """Run the demo. The exit code is 0 only if every check of the books holds."""
-    wanted = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    wanted = _build_parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, _raise_interrupt)
     options = Options(
         protocol=wanted.protocol,
         aave=wanted.aave,
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/demo", description=DESCRIPTION)
     parser.add_argument(
         "--protocol", choices=(*PROTOCOLS, BOTH), default=AAVE_V3, help="whose borrowers"
@@ -82,7 +82,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+def _raise_interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 

@@ -136,15 +136,15 @@ class Check:
 def audited(facts: Facts) -> tuple[Check, ...]:
     """Return every check with its result."""
     return (
-        *_proceeds(facts),
-        _gas(facts),
-        _net(facts),
-        _predicted(facts),
-        _matching(facts),
-        _once(facts),
-        _failures(facts),
-        _reasons(facts),
-        *_base(facts),
+        *_check_proceeds(facts),
+        _check_gas(facts),
+        _check_net(facts),
+        _check_prediction(facts),
+        _check_matching(facts),
+        _check_once(facts),
+        _check_failures(facts),
+        _check_reasons(facts),
+        *_check_base(facts),
     )
 
 
@@ -168,9 +168,9 @@ def net_in_books(facts: Facts) -> int:
     return gross - facts.gas_usd(sum(facts.receipts.values()))
 
 
-def _proceeds(facts: Facts) -> Iterator[Check]:
+def _check_proceeds(facts: Facts) -> Iterator[Check]:
     booked = proceeds(facts)
-    for symbol in sorted(booked.keys() | _changed(facts.receiver.tokens)):
+    for symbol in sorted(booked.keys() | _list_changed(facts.receiver.tokens)):
         told, found = booked.get(symbol, 0), facts.receiver.tokens.get(symbol, 0)
         yield Check(
             name=f"proceeds in {symbol}",
@@ -178,7 +178,9 @@ def _proceeds(facts: Facts) -> Iterator[Check]:
             detail=f"the journal says {decimal(told, facts.decimals[symbol])},"
             f" the receiver's balance changed by {decimal(found, facts.decimals[symbol])}",
         )
-    kept = {symbol: facts.executor.tokens[symbol] for symbol in _changed(facts.executor.tokens)}
+    kept = {
+        symbol: facts.executor.tokens[symbol] for symbol in _list_changed(facts.executor.tokens)
+    }
     empty = not kept and facts.executor.wei == 0 and facts.receiver.wei == 0
     yield Check(
         name="nothing stays behind",
@@ -190,11 +192,11 @@ def _proceeds(facts: Facts) -> Iterator[Check]:
     )
 
 
-def _changed(tokens: Mapping[str, int]) -> set[str]:
+def _list_changed(tokens: Mapping[str, int]) -> set[str]:
     return {symbol for symbol, units in tokens.items() if units}
 
 
-def _gas(facts: Facts) -> Check:
+def _check_gas(facts: Facts) -> Check:
     paid = sum(facts.receipts.values())
     shared = sum(one.gas_cost for one in facts.liquidations)
     return Check(
@@ -206,7 +208,7 @@ def _gas(facts: Facts) -> Check:
     )
 
 
-def _net(facts: Facts) -> Check:
+def _check_net(facts: Facts) -> Check:
     told, found = net_in_books(facts), net_on_chain(facts)
     return Check(
         name="net profit",
@@ -216,7 +218,7 @@ def _net(facts: Facts) -> Check:
     )
 
 
-def _predicted(facts: Facts) -> Check:
+def _check_prediction(facts: Facts) -> Check:
     predicted = sum(one.predicted_wei for one in facts.liquidations)
     realised = sum(one.realised_wei for one in facts.liquidations)
     return Check(
@@ -224,16 +226,16 @@ def _predicted(facts: Facts) -> Check:
         held=abs(realised - predicted) * BPS <= abs(predicted) * TOLERANCE_BPS,
         detail=f"{decimal(predicted, ETHER)} ETH were predicted,"
         f" {decimal(realised, ETHER)} ETH realised, each at the prices it was planned at"
-        f" ({_share(realised - predicted, predicted)}; 1 % is allowed)",
+        f" ({_format_share(realised - predicted, predicted)}; 1 % is allowed)",
     )
 
 
-def _share(part: int, whole: int) -> str:
+def _format_share(part: int, whole: int) -> str:
     """Format a part in per cent of the whole, cut after four digits."""
     return f"{decimal(part * 10**6 // whole if whole else 0, 4)} %"
 
 
-def _matching(facts: Facts) -> Check:
+def _check_matching(facts: Facts) -> Check:
     told = Counter(
         Seizure(
             market=one.market,
@@ -256,8 +258,8 @@ def _matching(facts: Facts) -> Check:
     )
 
 
-def _once(facts: Facts) -> Check:
-    wrong = [*_of_the_healthy(facts), *_blind_repeats(facts)]
+def _check_once(facts: Facts) -> Check:
+    wrong = [*_iterate_healthy_liquidations(facts), *_iterate_blind_repeats(facts)]
     return Check(
         name="each once",
         held=not wrong,
@@ -267,7 +269,7 @@ def _once(facts: Facts) -> Check:
     )
 
 
-def _failures(facts: Facts) -> Check:
+def _check_failures(facts: Facts) -> Check:
     return Check(
         name="nothing reverted",
         held=not facts.failures,
@@ -275,13 +277,13 @@ def _failures(facts: Facts) -> Check:
     )
 
 
-def _of_the_healthy(facts: Facts) -> Iterator[str]:
+def _iterate_healthy_liquidations(facts: Facts) -> Iterator[str]:
     for one in facts.liquidations:
         if one.health_before is None or one.health_before >= LINE:
             yield f"{one.account} was liquidated at block {one.block}, but was not unhealthy before"
 
 
-def _blind_repeats(facts: Facts) -> Iterator[str]:
+def _iterate_blind_repeats(facts: Facts) -> Iterator[str]:
     """Yield plans made before an earlier liquidation of the same account was included.
 
     A further round is planned on what the step before it in its transaction leaves.
@@ -299,7 +301,7 @@ def _blind_repeats(facts: Facts) -> Iterator[str]:
                 )
 
 
-def _reasons(facts: Facts) -> Check:
+def _check_reasons(facts: Facts) -> Check:
     without = [one.account for one in facts.left_alone if one.reason is None]
     return Check(
         name="reasons",
@@ -310,6 +312,6 @@ def _reasons(facts: Facts) -> Check:
     )
 
 
-def _base(facts: Facts) -> Iterator[Check]:
+def _check_base(facts: Facts) -> Iterator[Check]:
     if facts.base_moved:
         yield Check(name="fork", held=False, detail="the chain under the fork has moved")

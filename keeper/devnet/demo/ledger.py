@@ -57,9 +57,9 @@ def opened_books(devnet: Devnet) -> Opening:
     accounts = devnet.accounts
     return Opening(
         block=devnet.node.block_number(),
-        receiver=_purse(devnet, accounts.receiver),
-        executor=_purse(devnet, str(devnet.executor)),
-        hot=_purse(devnet, accounts.hot),
+        receiver=_read_balances(devnet, accounts.receiver),
+        executor=_read_balances(devnet, str(devnet.executor)),
+        hot=_read_balances(devnet, accounts.hot),
     )
 
 
@@ -83,7 +83,7 @@ def facts(
     base_moved: bool = False,
 ) -> Facts:
     """Collect the events between ``opening`` and now, from both sides."""
-    receipts = _receipts(devnet, submissions)
+    receipts = _fetch_receipts(devnet, submissions)
     liquidations, failures = _Ledger(devnet, places.kinds(), timeline, receipts).entries(
         submissions
     )
@@ -91,12 +91,12 @@ def facts(
     return Facts(
         liquidations=liquidations,
         seizures=places.seizures(opening.block),
-        left_alone=_left_alone(places, watch),
+        left_alone=_list_skipped(places, watch),
         failures=failures,
-        receiver=_gained(opening.receiver, now.receiver),
-        executor=_gained(opening.executor, now.executor),
-        hot=_gained(opening.hot, now.hot),
-        receipts={each: _cost(receipt) for each, receipt in receipts.items()},
+        receiver=_subtract_balances(opening.receiver, now.receiver),
+        executor=_subtract_balances(opening.executor, now.executor),
+        hot=_subtract_balances(opening.hot, now.hot),
+        receipts={each: _compute_cost(receipt) for each, receipt in receipts.items()},
         sent=sum(len(one.attempts) for one in submissions),
         prices=devnet.prices(),
         decimals={symbol: asset.decimals for symbol, asset in BY_SYMBOL.items()},
@@ -120,10 +120,12 @@ class _Ledger:
         done: list[Liquidation] = []
         failures: list[str] = []
         for one in submissions:
-            self._enter(one, done, failures)
-        return tuple(_with_breaches(done, self.timeline)), tuple(failures)
+            self._add_submission(one, done, failures)
+        return tuple(_add_breaches(done, self.timeline)), tuple(failures)
 
-    def _enter(self, one: Submission, done: list[Liquidation], failures: list[str]) -> None:
+    def _add_submission(
+        self, one: Submission, done: list[Liquidation], failures: list[str]
+    ) -> None:
         if one.inclusion is None:
             failures.append(f"nonce {one.nonce} was never mined")
             return
@@ -134,7 +136,9 @@ class _Ledger:
         if one.batch is None:
             return
         worked: list[tuple[Plan, PlanOutcome, StepReport]] = []
-        reports = {each.index: each for each in decode_logs(_logs(receipt), one.batch.executor)}
+        reports = {
+            each.index: each for each in decode_logs(_convert_logs(receipt), one.batch.executor)
+        }
         for index, outcome in enumerate(one.inclusion.plans):
             report = reports.get(index)
             if outcome.failure or report is None:
@@ -142,13 +146,13 @@ class _Ledger:
             else:
                 worked.append((one.batch.plans[index], outcome, report))
         shares = shared([plan.gas for plan, _, _ in worked], int(receipt["gasUsed"], 16))
-        costs = cost_shares([plan for plan, _, _ in worked], _cost(receipt))
+        costs = cost_shares([plan for plan, _, _ in worked], _compute_cost(receipt))
         done += [
-            self._liquidation(one, receipt, *entry, gas=gas, gas_cost=cost)
+            self._build_liquidation(one, receipt, *entry, gas=gas, gas_cost=cost)
             for entry, gas, cost in zip(worked, shares, costs, strict=True)
         ]
 
-    def _liquidation(
+    def _build_liquidation(
         self,
         submission: Submission,
         receipt: Receipt,
@@ -189,7 +193,7 @@ def funding_words(name: str) -> str:
     return FUNDING_WORDS.get(name, name.replace("_", " "))
 
 
-def _with_breaches(done: Sequence[Liquidation], timeline: Timeline) -> list[Liquidation]:
+def _add_breaches(done: Sequence[Liquidation], timeline: Timeline) -> list[Liquidation]:
     """Add the first possible block of each, its breach or an earlier block's liquidation of it."""
     blocks: dict[Spot, list[int]] = {}
     result = []
@@ -213,18 +217,18 @@ def _route(devnet: Devnet, plan: Plan) -> str:
     return text
 
 
-def _left_alone(places: Places, watch: Watch) -> tuple[LeftAlone, ...]:
+def _list_skipped(places: Places, watch: Watch) -> tuple[LeftAlone, ...]:
     """List the accounts unhealthy at the keeper's last reported block, the worst first."""
     kinds = places.kinds()
     health = places.health_factors(watch.block)
     return tuple(
-        _reasoned(spot, kinds[spot], value, watch)
+        _build_skipped(spot, kinds[spot], value, watch)
         for value, spot in sorted((value, spot) for spot, value in health.items())
         if value < LINE
     )
 
 
-def _reasoned(spot: Spot, kind: str, health: int, watch: Watch) -> LeftAlone:
+def _build_skipped(spot: Spot, kind: str, health: int, watch: Watch) -> LeftAlone:
     told = watch.decisions.get(spot)
     given = told is not None and told["action"] == "skip" and told["reason"] not in WAITING
     return LeftAlone(
@@ -237,28 +241,28 @@ def _reasoned(spot: Spot, kind: str, health: int, watch: Watch) -> LeftAlone:
     )
 
 
-def _receipts(devnet: Devnet, submissions: Sequence[Submission]) -> dict[str, Receipt]:
+def _fetch_receipts(devnet: Devnet, submissions: Sequence[Submission]) -> dict[str, Receipt]:
     hashes = [attempt.hash for one in submissions for attempt in one.attempts]
     answers = devnet.node.batch([("eth_getTransactionReceipt", [each]) for each in hashes])
     return {each: answer for each, answer in zip(hashes, answers, strict=True) if answer}
 
 
-def _cost(receipt: Receipt) -> int:
+def _compute_cost(receipt: Receipt) -> int:
     return int(receipt["gasUsed"], 16) * int(receipt["effectiveGasPrice"], 16)
 
 
-def _logs(receipt: Receipt) -> list[Log]:
+def _convert_logs(receipt: Receipt) -> list[Log]:
     return [log_of(each) for each in receipt["logs"]]
 
 
-def _purse(devnet: Devnet, account: str) -> Purse:
+def _read_balances(devnet: Devnet, account: str) -> Purse:
     return Purse(
         tokens={symbol: devnet.token(symbol, account) for symbol in devnet.tokens},
         wei=devnet.node.balance(account),
     )
 
 
-def _gained(before: Purse, after: Purse) -> Purse:
+def _subtract_balances(before: Purse, after: Purse) -> Purse:
     return Purse(
         tokens={symbol: after.tokens[symbol] - units for symbol, units in before.tokens.items()},
         wei=after.wei - before.wei,

@@ -95,9 +95,9 @@ class AavePlace:
     def seizures(self, since: int) -> tuple[Seizure, ...]:
         """Return the pool's ``LiquidationCall`` logs."""
         logs = logs_since(self.devnet, self.devnet.aave.pool.address, LIQUIDATION_CALL, since)
-        return tuple(self._seizure(each) for each in logs)
+        return tuple(self._build_seizure(each) for each in logs)
 
-    def _seizure(self, log: Log) -> Seizure:
+    def _build_seizure(self, log: Log) -> Seizure:
         topics = b"".join(log.topics)
         return Seizure(
             market=self.market,
@@ -125,7 +125,7 @@ class MorphoPlace:
     def kinds(self) -> dict[Spot, str]:
         """Return every borrower's market."""
         return {
-            (self._key(self.morpho.markets[each.market].id), each.address): each.market
+            (self._build_key(self.morpho.markets[each.market].id), each.address): each.market
             for each in self.morpho.borrowers
         }
 
@@ -139,24 +139,25 @@ class MorphoPlace:
         prices = dict(
             zip(
                 self.morpho.markets,
-                self._asked(
-                    (one.oracle.transaction("price").as_json() for one in self._markets()), block
+                self._send_calls(
+                    (one.oracle.transaction("price").as_json() for one in self._list_markets()),
+                    block,
                 ),
                 strict=True,
             )
         )
         contract = self.morpho.contract
-        positions = self._asked(
+        positions = self._send_calls(
             (
                 contract.transaction(
-                    "position", self._identity(each.market), each.address
+                    "position", self._get_identity(each.market), each.address
                 ).as_json()
                 for each in borrowers
             ),
             block,
         )
         shares = [word(answer, 1) for answer in positions]
-        repaid = self._asked(
+        repaid = self._send_calls(
             (
                 contract.transaction(
                     "repay", self.morpho.markets[each.market].terms, 0, owed, each.address, b""
@@ -171,20 +172,20 @@ class MorphoPlace:
             one = self.morpho.markets[each.market]
             worth = word(answer, 2) * word(prices[each.market], 0) // _ORACLE_SCALE
             most = worth * one.spec.lltv // WAD
-            spot = (self._key(one.id), each.address)
+            spot = (self._build_key(one.id), each.address)
             found[spot] = most * WAD // word(next(debts), 0) if owed else NO_DEBT
         return found
 
     def seizures(self, since: int) -> tuple[Seizure, ...]:
         """Return the contract's ``Liquidate`` logs."""
         logs = logs_since(self.devnet, self.morpho.contract.address, LIQUIDATE, since)
-        return tuple(self._seizure(each) for each in logs)
+        return tuple(self._build_seizure(each) for each in logs)
 
-    def _seizure(self, log: Log) -> Seizure:
+    def _build_seizure(self, log: Log) -> Seizure:
         identity = "0x" + log.topics[1].hex()
-        one = next(each for each in self._markets() if each.id == identity)
+        one = next(each for each in self._list_markets() if each.id == identity)
         return Seizure(
-            market=self._key(identity),
+            market=self._build_key(identity),
             account=address_at(log.topics[3], 0),
             transaction=log.transaction_hash,
             spent_token=one.spec.loan,
@@ -193,28 +194,28 @@ class MorphoPlace:
             received=word(log.data, 2),
         )
 
-    def _markets(self) -> Collection[Any]:
+    def _list_markets(self) -> Collection[Any]:
         return self.morpho.markets.values()
 
-    def _identity(self, name: str) -> bytes:
+    def _get_identity(self, name: str) -> bytes:
         return bytes.fromhex(self.morpho.markets[name].id[2:])
 
-    def _key(self, identity: str) -> str:
+    def _build_key(self, identity: str) -> str:
         return MarketKey(f"{MORPHO_BLUE}:{self.morpho.contract.address}:{identity}")
 
-    def _asked(self, calls: Iterable[dict[str, str]], block: int) -> list[bytes]:
+    def _send_calls(self, calls: Iterable[dict[str, str]], block: int) -> list[bytes]:
         wanted = [("eth_call", [call, hex(block)]) for call in calls]
         return [bytes.fromhex(answer[2:]) for answer in self.devnet.node.batch(wanted)]
 
 
-def _morpho(devnet: Devnet) -> Place:
+def _build_morpho_view(devnet: Devnet) -> Place:
     assert devnet.morpho is not None  # noqa: S101 - the protocol was asked for
     return MorphoPlace(devnet, devnet.morpho)
 
 
 PLACES: Final[Mapping[str, Callable[[Devnet], Place]]] = {
     AAVE_V3: AavePlace,
-    MORPHO_BLUE: _morpho,
+    MORPHO_BLUE: _build_morpho_view,
 }
 
 

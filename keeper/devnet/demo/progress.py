@@ -16,7 +16,7 @@ from keeper.devnet.demo.report import many, reason_words, short
 from keeper.observe.redaction import one_line
 
 
-def _console() -> Console:
+def _build_console() -> Console:
     return Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
@@ -24,7 +24,7 @@ def _console() -> Console:
 class Progress:
     """Lines that stay, and on a terminal one line under them that says where things stand."""
 
-    console: Console = field(default_factory=_console)
+    console: Console = field(default_factory=_build_console)
     began: float = field(default_factory=time.monotonic)
     _live: Live | None = None
 
@@ -53,12 +53,12 @@ class Progress:
 
     def keeper(self, event: Mapping[str, Any], kinds: Mapping[Spot, str]) -> None:
         """Print one event of the keeper, if it matters to a reader."""
-        text, style = _told(event, kinds)
+        text, style = _format_event(event, kinds)
         if text:
             self.line(f"block {event.get('block_number', '?')}    {text}", style)
 
 
-def _told(event: Mapping[str, Any], kinds: Mapping[Spot, str]) -> tuple[str, str]:
+def _format_event(event: Mapping[str, Any], kinds: Mapping[Spot, str]) -> tuple[str, str]:
     kind = event["event"]
     if kind == "attempt":
         count = len(event["accounts"])

@@ -103,14 +103,14 @@ def print_report(facts: Facts, checks: Sequence[Check], accounts: int) -> None:
     print_line("blocks: from the first at which it was possible to the one that has it.")
     left = {one.spot for one in facts.left_alone}
     print_line("\nWhat it left alone, and why")
-    print_pairs({f"{one.account}  {one.kind}": _left(one) for one in facts.left_alone})
+    print_pairs({f"{one.account}  {one.kind}": _format_skipped(one) for one in facts.left_alone})
     if not left:
         print_line("nothing: no account is unhealthy")
     healthy = many(accounts - len(touched | left), "other account")
     print_line(f"{healthy} stayed healthy all the time")
     print_line("\nThe journal, checked against the chain")
     prices = (f"{name} {decimal(one, PRICE_DECIMALS, 2)}" for name, one in facts.prices.items())
-    print_pairs({one.name: _verdict(one) for one in checks})
+    print_pairs({one.name: _format_verdict(one) for one in checks})
     print_line(f"Prices are the market's at the end, in USD: {', '.join(prices)}.")
     broken = [one.name for one in checks if not one.held]
     print_line(f"\nDoes not add up: {', '.join(broken)}." if broken else "\nEverything adds up.")
@@ -119,8 +119,8 @@ def print_report(facts: Facts, checks: Sequence[Check], accounts: int) -> None:
 
 def _print_liquidations(facts: Facts) -> None:
     """Print one row per liquidation, with two lines where the terminal is too narrow."""
-    rows = [_row(facts, one) for one in facts.liquidations]
-    if not _NARROWEST <= available_width() < _needed(rows):
+    rows = [_build_row(facts, one) for one in facts.liquidations]
+    if not _NARROWEST <= available_width() < _compute_width(rows):
         print_table(COLUMNS, rows)
         return
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
@@ -128,24 +128,24 @@ def _print_liquidations(facts: Facts) -> None:
         table.add_column(name, no_wrap=name != _WRAPPED, overflow="fold")
     for account, kind, health, spent, received, route, net, gas, blocks in rows:
         table.add_row(
-            _stacked(account, kind),
-            _stacked(*str(health).split(" → ")),
-            _stacked(spent, received),
+            _join_cells(account, kind),
+            _join_cells(*str(health).split(" → ")),
+            _join_cells(spent, received),
             route,
             net,
-            _stacked(gas, blocks),
+            _join_cells(gas, blocks),
         )
     console = Console(width=available_width(), highlight=False, markup=False, emoji=False)
     console.print(table)
 
 
-def _needed(rows: Sequence[Sequence[Cell]]) -> int:
+def _compute_width(rows: Sequence[Sequence[Cell]]) -> int:
     """Compute the columns that single-line rows take."""
     cells = [COLUMNS, *rows]
     return sum(max(len(str(row[at])) for row in cells) + 2 for at in range(len(COLUMNS)))
 
 
-def _stacked(*cells: Cell) -> Text:
+def _join_cells(*cells: Cell) -> Text:
     return Text("\n").join(cell if isinstance(cell, Text) else Text(cell) for cell in cells)
 
 
@@ -155,20 +155,20 @@ def document(
     """Build the report as one JSON value, with amounts and health factors as strings."""
     return {
         **about,
-        "steps": [_plain(asdict(one)) for one in told],
+        "steps": [_convert_values(asdict(one)) for one in told],
         "liquidations": [
             {
-                **_plain(asdict(one)),
+                **_convert_values(asdict(one)),
                 "blocks": one.blocks,
                 "net_profit_usd_e8": str(facts.net_usd(one)),
             }
             for one in facts.liquidations
         ],
-        "left_alone": [_plain(asdict(one)) for one in facts.left_alone],
-        "prices_usd_e8": _plain(facts.prices),
+        "left_alone": [_convert_values(asdict(one)) for one in facts.left_alone],
+        "prices_usd_e8": _convert_values(facts.prices),
         "books": {
-            "proceeds": _plain(proceeds(facts)),
-            "receiver": _plain(facts.receiver.tokens),
+            "proceeds": _convert_values(proceeds(facts)),
+            "receiver": _convert_values(facts.receiver.tokens),
             "gas_wei": str(sum(facts.receipts.values())),
             "hot_wei": str(facts.hot.wei),
             "net_usd_e8": str(sum(facts.net_usd(one) for one in facts.liquidations)),
@@ -183,27 +183,27 @@ def document(
 _COUNTS: Final = frozenset({"block", "planned_block", "breach_block", "gas"})
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+def _convert_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Convert a mapping for JSON, amounts to text, block numbers and gas to numbers."""
     return {name: _value(name, value) for name, value in values.items()}
 
 
 def _value(name: str, value: object) -> object:
     if isinstance(value, Mapping):
-        return _plain(value)
+        return _convert_values(value)
     if isinstance(value, int) and name not in _COUNTS:
         return str(value)
     return value
 
 
-def _row(facts: Facts, one: Liquidation) -> list[Cell]:
+def _build_row(facts: Facts, one: Liquidation) -> list[Cell]:
     net = facts.net_usd(one)
     return [
         short(one.account) if sys.stdout.isatty() else one.account,
         one.kind,
-        f"{_health(one.health_before)} → {_health(one.health_after)}",
-        _amount(facts, one.spent_token, one.spent),
-        _amount(facts, one.received_token, one.received),
+        f"{_format_health(one.health_before)} → {_format_health(one.health_after)}",
+        _format_amount(facts, one.spent_token, one.spent),
+        _format_amount(facts, one.received_token, one.received),
         f"{one.route}, {one.funding}",
         Text(f"{'+' if net > 0 else ''}{usd(net)}", style="green" if net > 0 else "red"),
         f"{one.gas:,}",
@@ -211,19 +211,19 @@ def _row(facts: Facts, one: Liquidation) -> list[Cell]:
     ]
 
 
-def _health(value: int | None) -> str:
+def _format_health(value: int | None) -> str:
     return "?" if value is None else health_text(value)
 
 
-def _amount(facts: Facts, symbol: str, units: int) -> str:
+def _format_amount(facts: Facts, symbol: str, units: int) -> str:
     return f"{decimal(units, facts.decimals[symbol], _DIGITS)} {symbol}"
 
 
-def _left(one: LeftAlone) -> Text:
+def _format_skipped(one: LeftAlone) -> Text:
     reason = "NO REASON GIVEN" if one.reason is None else reason_words(one.reason, one.detail)
-    return Text(f"health {_health(one.health)}  {reason}")
+    return Text(f"health {_format_health(one.health)}  {reason}")
 
 
-def _verdict(check: Check) -> Text:
+def _format_verdict(check: Check) -> Text:
     mark, style = ("✓", "green") if check.held else ("✖", "bold red")
     return Text(f"{mark} ", style=style) + Text(check.detail)

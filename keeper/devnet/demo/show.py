@@ -57,7 +57,7 @@ class Shown:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Stage:
+class _DemoStage:
     """State that is observed while prices fall."""
 
     devnet: Devnet
@@ -156,17 +156,17 @@ def show(options: Options, progress: Progress) -> Shown:
     Raises:
         KeeperError: it could not be run. The caller checks the books.
     """
-    with _folder(options, progress) as folder, contextlib.ExitStack() as stack:
-        answer = _up(folder, options, stack)
+    with _create_folder(options, progress) as folder, contextlib.ExitStack() as stack:
+        answer = _start_devnet(folder, options, stack)
         devnet = local.attach(folder)
         stack.callback(devnet.node.close)
-        stage = _staged(devnet, answer, options, progress, stack)
+        stage = _prepare_stage(devnet, answer, options, progress, stack)
         borrowers = len(stage.kinds)
         progress.line(
             f"a local chain with {stage.places.title}, Uniswap v3, price feeds and"
             f" {many(borrowers, 'borrower')} is up; a block every {options.block_time} s"
         )
-        base = _base_head(answer)
+        base = _read_base_head(answer)
         with progress.running():
             _play(stage)
         if not options.keep:
@@ -178,7 +178,7 @@ def show(options: Options, progress: Progress) -> Shown:
             stage.timeline,
             stage.watch,
             places=stage.places,
-            base_moved=options.fork and base != _base_head(answer),
+            base_moved=options.fork and base != _read_base_head(answer),
         )
         about = {
             "protocol": options.protocol,
@@ -192,13 +192,13 @@ def show(options: Options, progress: Progress) -> Shown:
         return Shown(facts=found, told=stage.told, about=about, accounts=borrowers)
 
 
-def _staged(
+def _prepare_stage(
     devnet: Devnet,
     answer: dict[str, Any],
     options: Options,
     progress: Progress,
     stack: contextlib.ExitStack,
-) -> _Stage:
+) -> _DemoStage:
     """Set a gas price, read the opening balances, and start the keeper."""
     traffic = Traffic(devnet.node)
     traffic.start()
@@ -206,9 +206,9 @@ def _staged(
     keeper = KeeperProcess.start(Path(answer["config"]), outlive=options.keep)
     if not options.keep:
         stack.callback(keeper.stop)
-    return _Stage(
+    return _DemoStage(
         devnet=devnet,
-        places=Places.of(devnet, _up_options(Path(), options).protocols),
+        places=Places.of(devnet, _build_up_options(Path(), options).protocols),
         keeper=keeper,
         progress=progress,
         traffic=traffic,
@@ -217,7 +217,7 @@ def _staged(
     )
 
 
-def _play(stage: _Stage) -> None:
+def _play(stage: _DemoStage) -> None:
     stage.ready()
     stage.progress.line(
         f"block {stage.watch.block}  the keeper runs and finds"
@@ -241,7 +241,7 @@ def _stop(keeper: KeeperProcess) -> None:
 
 
 @contextlib.contextmanager
-def _folder(options: Options, progress: Progress) -> Iterator[Path]:
+def _create_folder(options: Options, progress: Progress) -> Iterator[Path]:
     """Yield a new folder, which is deleted afterwards unless it is to be kept."""
     if not options.keep:
         with tempfile.TemporaryDirectory(prefix="keeper-demo-") as name:
@@ -259,13 +259,13 @@ def _folder(options: Options, progress: Progress) -> Iterator[Path]:
         progress.line(f"  stop   .venv/bin/keeper devnet down --dir {folder}")
 
 
-def _up(folder: Path, options: Options, stack: contextlib.ExitStack) -> dict[str, Any]:
+def _start_devnet(folder: Path, options: Options, stack: contextlib.ExitStack) -> dict[str, Any]:
     if not options.keep:
         stack.callback(local.down, folder)
-    return local.up(_up_options(folder, options))
+    return local.up(_build_up_options(folder, options))
 
 
-def _up_options(folder: Path, options: Options) -> local.UpOptions:
+def _build_up_options(folder: Path, options: Options) -> local.UpOptions:
     return local.UpOptions(
         folder=folder,
         version=options.aave,
@@ -278,7 +278,7 @@ def _up_options(folder: Path, options: Options) -> local.UpOptions:
     )
 
 
-def _base_head(answer: dict[str, Any]) -> str:
+def _read_base_head(answer: dict[str, Any]) -> str:
     """Return the newest block's hash of the chain under the fork."""
     node = Node(int(answer["base_rpc"]["http"].rpartition(":")[2]))
     try:

@@ -54,7 +54,7 @@ class Watch:
     def hear(self, events: Sequence[Event]) -> None:
         """Add the keeper's events."""
         for event in events:
-            self._hear(event)
+            self._add_event(event)
 
     def is_done(self, block: int) -> bool:
         """Return whether the keeper has seen ``block``, and has nothing to do about it."""
@@ -64,7 +64,7 @@ class Watch:
             and self.block >= self._quiet_since + QUIET_BLOCKS
         )
 
-    def _hear(self, event: Event) -> None:
+    def _add_event(self, event: Event) -> None:
         kind, block = event["event"], event.get("block_number", -1)
         if kind == "block":
             self.block = block

@@ -103,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     examine = Examine.ALWAYS if given.doctor else Examine.FAILURES
     order = Order(slots=given.slots, only=given.cell, short=given.short, examine=examine)
     try:
-        verdicts = asyncio.run(_until_ended(Campaign(order, tell)))
+        verdicts = asyncio.run(_run_until_ended(Campaign(order, tell)))
     except KeeperError as error:
         sys.stderr.write(f"error[{error.code}]: {error}\n")
         return error.exit_code
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(bool(failed))
 
 
-async def _until_ended(campaign: Campaign) -> list[Verdict]:
+async def _run_until_ended(campaign: Campaign) -> list[Verdict]:
     """Run a campaign. A termination signal stops its chains and keepers first."""
     loop, running = asyncio.get_running_loop(), asyncio.ensure_future(campaign.run())
     loop.add_signal_handler(signal.SIGTERM, running.cancel)

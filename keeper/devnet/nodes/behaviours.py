@@ -109,14 +109,14 @@ class Misbehaviour:
         """Build the answer in the node's place. None if the node is asked."""
         if trouble.behaviour in UNSENT:
             self.met[trouble] += 1
-            return _error(request, *_refusal(trouble, request))
+            return _build_error(request, *_choose_refusal(trouble, request))
         block = block_of(request)
         is_old = block is not None and int(block, 16) <= self.old_height
         if not is_old and self._is_young(trouble, block):
             self.met[trouble] += 1
             if request["method"] in _BLOCKS:
-                return _result(request, None)
-            return _error(request, -32000, "header not found")
+                return _build_result(request, None)
+            return _build_error(request, -32000, "header not found")
         return None
 
     def changed(self, trouble: Trouble, request: Message, answer: Message) -> Message:
@@ -128,14 +128,14 @@ class Misbehaviour:
             hidden = request["method"] in _TRANSACTIONS and result is not None
             if hidden and self._is_young(trouble, str(request["params"][0])):
                 self.met[trouble] += 1
-                return _result(request, None)
+                return _build_result(request, None)
             return answer
         self.met[trouble] += 1
         if behaviour is Behaviour.NULL:
-            return _result(request, None)
+            return _build_result(request, None)
         if behaviour is Behaviour.EMPTY:
-            return _result(request, emptied(result))
-        return _result(request, _cut(result, trouble.name))
+            return _build_result(request, emptied(result))
+        return _build_result(request, _cut(result, trouble.name))
 
     def _is_young(self, trouble: Trouble, what: str | None) -> bool:
         """Return whether a block or a transaction was first seen too recently."""
@@ -180,7 +180,7 @@ def _cut(result: object, name: str) -> object:
     return without_fields(result, (name,))
 
 
-def _refusal(trouble: Trouble, request: Message) -> tuple[int, str]:
+def _choose_refusal(trouble: Trouble, request: Message) -> tuple[int, str]:
     """Choose code and message, a missing method in several wordings or a temporary fault."""
     method = str(request["method"])
     if trouble.behaviour is Behaviour.REFUSED:
@@ -190,9 +190,9 @@ def _refusal(trouble: Trouble, request: Message) -> tuple[int, str]:
     return -32603, "Internal error"
 
 
-def _error(request: Message, code: int, message: str) -> Message:
+def _build_error(request: Message, code: int, message: str) -> Message:
     return {"jsonrpc": "2.0", "id": request["id"], "error": {"code": code, "message": message}}
 
 
-def _result(request: Message, result: object) -> Message:
+def _build_result(request: Message, result: object) -> Message:
     return {"jsonrpc": "2.0", "id": request["id"], "result": result}

@@ -138,18 +138,18 @@ class Campaign:
 
     async def run(self) -> list[Verdict]:
         """Record the keeper's requests and run the cells. Returns their verdicts."""
-        async with self._brought_up():
-            cells = await self._planned()
-            verdicts = await self._all(cells)
+        async with self._start_chains():
+            cells = await self._plan_cells()
+            verdicts = await self._run_all(cells)
             first, _, second = self._order.only.partition(_AND)
             if second:
-                verdicts += await self._all(choose(self._second_ways(verdicts), second))
+                verdicts += await self._run_all(choose(self._list_fallback_cells(verdicts), second))
             elif not first and not self._order.short:
-                verdicts += await self._all(self._second_ways(verdicts))
+                verdicts += await self._run_all(self._list_fallback_cells(verdicts))
         return verdicts
 
     @contextlib.asynccontextmanager
-    async def _brought_up(self) -> AsyncIterator[None]:
+    async def _start_chains(self) -> AsyncIterator[None]:
         with ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keeper-nodes-")))
             slots = 2 if self._order.short else self._order.slots
@@ -159,10 +159,10 @@ class Campaign:
                 self._chains.put_nowait(chain)
             yield
 
-    async def _planned(self) -> list[Cell]:
+    async def _plan_cells(self) -> list[Cell]:
         """Run each arrangement without a fault, and build the cells from its requests."""
         wanted = (ALONE,) if self._order.short else ARRANGEMENTS
-        seen = await asyncio.gather(*(self._recorded(one) for one in wanted))
+        seen = await asyncio.gather(*(self._record_arrangement(one) for one in wanted))
         self._clean = dict(zip(wanted, seen, strict=True))
         forms, samples = set[str](), dict[str, set[str]]()
         for one in seen:
@@ -175,7 +175,7 @@ class Campaign:
         first = self._order.only.partition(_AND)[0]
         return choose(cells, first) if first else cells
 
-    async def _recorded(self, arrangement: Arrangement) -> Seen:
+    async def _record_arrangement(self, arrangement: Arrangement) -> Seen:
         """Run with correct nodes.
 
         Raises:
@@ -192,17 +192,17 @@ class Campaign:
         reasons = "; ".join((*seen.reasons.values(), *seen.last_lines[-1:]))
         raise EnvironmentFault(f"nobody is liquidated before good nodes, either: {reasons}")
 
-    async def _all(self, cells: Sequence[Cell]) -> list[Verdict]:
+    async def _run_all(self, cells: Sequence[Cell]) -> list[Verdict]:
         alone = bool(self._order.only) or self._order.short
         bundles = [(cell,) for cell in cells] if alone else bundled(cells)
-        verdicts = await asyncio.gather(*(self._bundle(bundle) for bundle in bundles))
+        verdicts = await asyncio.gather(*(self._run_bundle(bundle) for bundle in bundles))
         return [verdict for found in verdicts for verdict in found]
 
-    async def _bundle(self, bundle: Sequence[Cell]) -> list[Verdict]:
+    async def _run_bundle(self, bundle: Sequence[Cell]) -> list[Verdict]:
         """Run cells in one crash, and repeat the unproved ones alone."""
         verdicts = list[Verdict]()
         if len(bundle) > 1:
-            seen, clean = await self._together(bundle)
+            seen, clean = await self._run_together(bundle)
             verdicts = [
                 Verdict(cell=cell, seen=seen, clean=clean, beside=len(bundle) - 1)
                 for cell in bundle
@@ -212,9 +212,9 @@ class Campaign:
             self._tell(verdict)
         done = {verdict.cell.name for verdict in proved}
         others = [cell for cell in bundle if cell.name not in done]
-        return proved + list(await asyncio.gather(*(self._cell(cell) for cell in others)))
+        return proved + list(await asyncio.gather(*(self._run_cell(cell) for cell in others)))
 
-    async def _together(self, bundle: Sequence[Cell]) -> tuple[Seen, Seen]:
+    async def _run_together(self, bundle: Sequence[Cell]) -> tuple[Seen, Seen]:
         """Run the crash of several cells of an arrangement, and a run without faults."""
         chain, arrangement = await self._chains.get(), bundle[0].arrangement
         troubles = tuple(trouble for cell in bundle for trouble in cell.troubles)
@@ -225,7 +225,7 @@ class Campaign:
         finally:
             self._chains.put_nowait(chain)
 
-    async def _cell(self, cell: Cell) -> Verdict:
+    async def _run_cell(self, cell: Cell) -> Verdict:
         chain = await self._chains.get()
         try:
             for _ in range(_TRIES):
@@ -240,7 +240,7 @@ class Campaign:
         self._tell(verdict)
         return verdict
 
-    def _second_ways(self, verdicts: Sequence[Verdict]) -> list[Cell]:
+    def _list_fallback_cells(self, verdicts: Sequence[Verdict]) -> list[Cell]:
         """List the cells of requests made only after a refusal or an empty answer."""
         known = {form for seen in self._clean.values() for form in seen.asked}
         cells = list[Cell]()

@@ -54,8 +54,8 @@ def plan_cells(samples: Mapping[str, set[str]], forms: Iterable[str]) -> list[Ce
     return [
         Cell(arrangement=arrangement, troubles=(trouble,))
         for form in sorted(forms)
-        for trouble in _troubles(form, samples.get(form, set()))
-        for arrangement in _arrangements(trouble)
+        for trouble in _iterate_troubles(form, samples.get(form, set()))
+        for arrangement in _choose_arrangements(trouble)
     ]
 
 
@@ -135,7 +135,7 @@ def _is_slow(bundle: Sequence[Cell]) -> bool:
     return bundle[0].trouble.behaviour is Behaviour.LATE_1_S
 
 
-def _troubles(form: str, fields: set[str]) -> Iterator[Trouble]:
+def _iterate_troubles(form: str, fields: set[str]) -> Iterator[Trouble]:
     behaviours = _OF_BATCHES if form == BATCH else tuple(Behaviour)
     for behaviour in behaviours:
         if behaviour is not Behaviour.MISSING:
@@ -147,7 +147,7 @@ def _troubles(form: str, fields: set[str]) -> Iterator[Trouble]:
             yield Trouble(form=form, behaviour=behaviour, name=OTHER_FIELDS)
 
 
-def _arrangements(trouble: Trouble) -> tuple[Arrangement, Arrangement]:
+def _choose_arrangements(trouble: Trouble) -> tuple[Arrangement, Arrangement]:
     """Choose arrangements of one and of two endpoints, over http for http-specific troubles."""
     over_socket = trouble.form in (NEW_HEADS, NEW_HEADS_REQUEST)
     if trouble.behaviour is Behaviour.HUGE and not over_socket:

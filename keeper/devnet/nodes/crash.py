@@ -112,21 +112,23 @@ class Run:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keeper-node-")))
             await stack.enter_async_context(self._bad.serving())
             await stack.enter_async_context(self._good.serving())
-            keeper = start("run", self._arguments("run", "--json"), folder, self._environment())
+            keeper = start(
+                "run", self._build_arguments("run", "--json"), folder, self._build_environment()
+            )
             stack.push_async_callback(keeper.stop)
-            await self._crashed(keeper)
+            await self._run_crash(keeper)
             self._read(keeper)
             left = self._targets is not None and self._seen.liquidated < self._targets
             if examine is Examine.ALWAYS or (examine is Examine.FAILURES and left):
                 await keeper.stop()
-                await self._examine(folder)
+                await self._run_doctor(folder)
         self._seen.seconds = time.monotonic() - began
         return self._seen
 
-    def _arguments(self, *command: str) -> list[str]:
+    def _build_arguments(self, *command: str) -> list[str]:
         return [*command, "--config", str(self._chain.settings)]
 
-    def _environment(self) -> dict[str, str]:
+    def _build_environment(self) -> dict[str, str]:
         bad = self._bad.http if self._arrangement.http else self._bad.ws
         endpoints = [bad, self._good.ws] if self._arrangement.second else [bad]
         return {
@@ -135,15 +137,15 @@ class Run:
             "KEEPER_CHAIN__POLL_INTERVAL_MS": "100",
         }
 
-    async def _crashed(self, keeper: Process) -> None:
+    async def _run_crash(self, keeper: Process) -> None:
         """Start the keeper, add a borrower, replace a block, and drop prices."""
-        if not await self._started(keeper):
+        if not await self._wait_for_start(keeper):
             return
         for step in (self._chain.mine, self._chain.enter, self._chain.mine, self._chain.mine):
-            await self._step(step, keeper)
-        await self._step(self._chain.reorganise, keeper)
-        await self._step(self._chain.mine, keeper)
-        before = self._requests()
+            await self._run_step(step, keeper)
+        await self._run_step(self._chain.reorganise, keeper)
+        await self._run_step(self._chain.mine, keeper)
+        before = self._count_requests()
         self._bad.misbehaviour.crash()
         await asyncio.to_thread(self._chain.crash)
         fallen, at = await asyncio.to_thread(self._chain.unhealthy), time.monotonic()
@@ -151,7 +153,7 @@ class Run:
         worked = keeper.count("block")
         left, after = fallen, 0
         while self._seen.mined < BLOCKS and after < AFTER and keeper.exit_code is None:
-            await self._step(self._chain.mine, keeper)
+            await self._run_step(self._chain.mine, keeper)
             self._seen.mined += 1
             left = await asyncio.to_thread(self._chain.unhealthy)
             done = self._targets is not None and not left & self._targets
@@ -161,7 +163,7 @@ class Run:
         watch.cancel()
         self._seen.liquidated = fallen - left
         self._seen.blocks = keeper.count("block") - worked
-        self._seen.requests = self._requests() - before
+        self._seen.requests = self._count_requests() - before
 
     def _note_reasons(self, reasons: Mapping[str, str]) -> None:
         self._seen.reasons |= reasons
@@ -169,7 +171,7 @@ class Run:
             (self._seen.mined, f"{part}: {reason}") for part, reason in reasons.items()
         ]
 
-    async def _started(self, keeper: Process) -> bool:
+    async def _wait_for_start(self, keeper: Process) -> bool:
         """Wait for the keeper's first block while the chain continues."""
         ends = time.monotonic() + START_SECONDS
         while time.monotonic() < ends and keeper.exit_code is None:
@@ -179,7 +181,7 @@ class Run:
             self._seen.reasons |= await keeper.not_ready()
         return False
 
-    async def _step(self, step: Callable[[], None], keeper: Process) -> None:
+    async def _run_step(self, step: Callable[[], None], keeper: Process) -> None:
         """Mine a block and wait until the keeper has processed it, with a limit."""
         worked = keeper.count("block")
         await asyncio.to_thread(step)
@@ -200,7 +202,7 @@ class Run:
                 wait.cancel()
         self._seen.milliseconds = round((time.monotonic() - since) * 1000)
 
-    def _requests(self) -> int:
+    def _count_requests(self) -> int:
         return self._bad.asked.total() + self._good.asked.total()
 
     def _read(self, keeper: Process) -> None:
@@ -213,9 +215,11 @@ class Run:
         self._seen.met = self._bad.misbehaviour.met
         self._seen.last_lines = keeper.errors.splitlines()[-_LAST_LINES:]
 
-    async def _examine(self, folder: Path) -> None:
+    async def _run_doctor(self, folder: Path) -> None:
         """Run ``doctor`` on the same endpoints while the chain continues."""
-        doctor = start("doctor", self._arguments("doctor", "--json"), folder, self._environment())
+        doctor = start(
+            "doctor", self._build_arguments("doctor", "--json"), folder, self._build_environment()
+        )
         ends = time.monotonic() + _DOCTOR_SECONDS
         while not await doctor.ended(self._pace) and time.monotonic() < ends:
             await asyncio.to_thread(self._chain.mine)

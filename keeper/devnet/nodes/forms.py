@@ -55,10 +55,10 @@ def form_of(request: Message) -> str:
     place = _BLOCK_AT.get(method)
     if place is None or len(params) <= place:
         return method
-    return f"{method} {_block_form(params[place])}"
+    return f"{method} {_classify_block(params[place])}"
 
 
-def _block_form(block: object) -> str:
+def _classify_block(block: object) -> str:
     if isinstance(block, dict):
         return "by hash"
     text = str(block)

@@ -131,13 +131,15 @@ def start(name: str, arguments: Sequence[str], folder: Path, more: Mapping[str, 
     for ending in ("out", "err"):
         (folder / f"{name}.{ending}").touch()
     process = multiprocessing.get_context("forkserver").Process(
-        target=_become, args=(name, list(arguments), str(folder), {**kept, **own, **more})
+        target=_run_as_keeper, args=(name, list(arguments), str(folder), {**kept, **own, **more})
     )
     process.start()
     return Process(folder, name, process)
 
 
-def _become(name: str, arguments: list[str], folder: str, environ: Mapping[str, str]) -> None:
+def _run_as_keeper(
+    name: str, arguments: list[str], folder: str, environ: Mapping[str, str]
+) -> None:
     """Turn a fork into ``python -m keeper``."""
     die_with_owner()
     os.chdir(folder)

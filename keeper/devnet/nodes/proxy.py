@@ -76,12 +76,12 @@ class Proxy:
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._serve_socket(request)
         document = json.loads(await request.read())
-        if self._refuses_batch(document):
+        if self._is_refused_batch(document):
             return web.Response(status=_BAD_REQUEST, text="batch requests are not supported")
-        spoilt = self._spoilt(document)
-        answer = await self._answer(document)
+        spoilt = self._find_spoiling(document)
+        answer = await self._build_answer(document)
         if spoilt is Behaviour.HUGE:
-            return web.Response(body=_huge(), headers={"Content-Encoding": "gzip"})
+            return web.Response(body=_build_huge_body(), headers={"Content-Encoding": "gzip"})
         text = json.dumps(answer)
         if spoilt is Behaviour.TRUNCATED:
             text = text[: len(text) // 2]
@@ -97,7 +97,7 @@ class Proxy:
             await link.serve()
         return client
 
-    def _refuses_batch(self, document: object) -> bool:
+    def _is_refused_batch(self, document: object) -> bool:
         """Return whether a whole batch is refused, for behaviours that apply to batches."""
         if not isinstance(document, list):
             return False
@@ -107,27 +107,27 @@ class Proxy:
         self.misbehaviour.met[trouble] += 1
         return True
 
-    def _spoilt(self, document: object) -> Behaviour | None:
+    def _find_spoiling(self, document: object) -> Behaviour | None:
         """Return the corruption of the answer to this message in transit."""
         for form in dict.fromkeys(forms_in(document)):
-            trouble = self._trouble(form)
+            trouble = self._find_trouble(form)
             if trouble is not None and trouble.behaviour in SPOILT:
                 self.misbehaviour.met[trouble] += 1
                 return trouble.behaviour
         return None
 
-    def _trouble(self, form: str) -> Trouble | None:
+    def _find_trouble(self, form: str) -> Trouble | None:
         return next((one for one in self.misbehaviour.troubles if one.form == form), None)
 
-    async def _answer(self, document: Any) -> Any:  # noqa: ANN401 - a JSON value
+    async def _build_answer(self, document: Any) -> Any:  # noqa: ANN401 - a JSON value
         if not isinstance(document, list):
-            return await self._answer_request(document, None)
+            return await self._respond_to_request(document, None)
         self.asked[BATCH] += 1
-        late = self._trouble(BATCH)
+        late = self._find_trouble(BATCH)
         await asyncio.sleep(LATE_SECONDS.get(late.behaviour, 0.0) if late else 0.0)
-        return [await self._answer_request(request, None) for request in document]
+        return [await self._respond_to_request(request, None) for request in document]
 
-    async def _answer_request(self, request: Message, link: "_Link | None") -> Message:
+    async def _respond_to_request(self, request: Message, link: "_Link | None") -> Message:
         form = form_of(request)
         self.asked[form] += 1
         if form == SEND:
@@ -169,17 +169,17 @@ class _Link:
 
     async def serve(self) -> None:
         """Answer until the keeper closes it."""
-        self._begin(self._relay())
+        self._start_task(self._forward_notifications())
         try:
             async for message in self._client:
-                self._begin(self._answer(message.data))
+                self._start_task(self._send_answer(message.data))
         finally:
             tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name="link")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -190,29 +190,29 @@ class _Link:
         await self._node.send_json(request)
         return await self._replies[request["id"]]
 
-    async def _answer(self, raw: str) -> None:
+    async def _send_answer(self, raw: str) -> None:
         document = json.loads(raw)
         proxy = self._proxy
-        if proxy._refuses_batch(document):  # noqa: SLF001 - a part of it
+        if proxy._is_refused_batch(document):  # noqa: SLF001 - a part of it
             refusal = {"code": -32600, "message": "batch too large"}
             await self._send(json.dumps({"jsonrpc": "2.0", "id": None, "error": refusal}))
             return
-        spoilt = proxy._spoilt(document)  # noqa: SLF001 - a part of it
+        spoilt = proxy._find_spoiling(document)  # noqa: SLF001 - a part of it
         if isinstance(document, dict) and str(document["method"]).endswith("subscribe"):
-            answer: Any = await proxy._answer_request(document, self)  # noqa: SLF001
+            answer: Any = await proxy._respond_to_request(document, self)  # noqa: SLF001
         else:
-            answer = await proxy._answer(document)  # noqa: SLF001 - a part of it
+            answer = await proxy._build_answer(document)  # noqa: SLF001 - a part of it
         text = _HUGE_TEXT if spoilt is Behaviour.HUGE else json.dumps(answer)
         await self._send(text[: len(text) // 2] if spoilt is Behaviour.TRUNCATED else text)
 
-    async def _relay(self) -> None:
+    async def _forward_notifications(self) -> None:
         async for message in self._node:
             document = json.loads(message.data)
             waiting = self._replies.pop(document.get("id"), None)
             if waiting is not None:
                 waiting.set_result(document)
             elif is_notification(document):
-                self._begin(self._notify(document))
+                self._start_task(self._notify(document))
         await self._client.close()
 
     async def _notify(self, document: Message) -> None:
@@ -237,7 +237,7 @@ class _Link:
             await self._client.send_str(text)
 
 
-def _huge() -> bytes:
+def _build_huge_body() -> bytes:
     """Build 64 MiB of empty lists in 65 KB."""
     if not _HUGE:
         _HUGE.append(gzip.compress(b"[" + b"[]," * _HUGE_LISTS + b"[]]", 9))

@@ -52,20 +52,20 @@ def alerts(message: Message, now: int) -> list[Alert]:
             "severity": str(message.severity),
             "key": message.key,  # tells a second digest from the first one
         }
-        return [_alert(labels, message, now, now + ALERT_SECONDS)]
-    return [alert for item in message.items for alert in _of(item, message, now)]
+        return [_build_alert(labels, message, now, now + ALERT_SECONDS)]
+    return [alert for item in message.items for alert in _build_item_alerts(item, message, now)]
 
 
-def _of(item: Item, message: Message, now: int) -> list[Alert]:
+def _build_item_alerts(item: Item, message: Message, now: int) -> list[Alert]:
     kind = item.fields["kind"]
     if kind == NoticeKind.ALARM:
         labels = {"alertname": "KeeperAlarm", "severity": str(message.severity), "key": item.key}
-        return [_alert(labels, message, now, now + ALERT_SECONDS)]
+        return [_build_alert(labels, message, now, now + ALERT_SECONDS)]
     closing = kind in CLOSING
     tiers = TIERS if closing else (str(item.fields["tier"]),)
     ends = now if closing else now + ALERT_SECONDS
     return [
-        _alert(
+        _build_alert(
             {
                 "alertname": "KeeperMarginCall",
                 "severity": str(SEVERITIES.get(tier, message.severity)),
@@ -81,16 +81,16 @@ def _of(item: Item, message: Message, now: int) -> list[Alert]:
     ]
 
 
-def _alert(labels: dict[str, str], message: Message, starts: int, ends: int) -> Alert:
+def _build_alert(labels: dict[str, str], message: Message, starts: int, ends: int) -> Alert:
     return {
         "labels": labels,
         "annotations": {"summary": message.title, "description": message.text},
-        "startsAt": _rfc3339(starts),
-        "endsAt": _rfc3339(ends),
+        "startsAt": _format_rfc3339(starts),
+        "endsAt": _format_rfc3339(ends),
     }
 
 
-def _rfc3339(seconds: int) -> str:
+def _format_rfc3339(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, tz=UTC).isoformat()
 
 

@@ -48,7 +48,7 @@ class AppriseChannel:
 
     async def tell(self, message: Message) -> None:
         """Send once. Raises NotTold unless the service accepted the message."""
-        heard = _Heard()
+        heard = _StatusCapture()
         logger = logging.getLogger("apprise")
         logger.addHandler(heard)
         logger.propagate = False
@@ -73,7 +73,7 @@ class AppriseChannel:
         await asyncio.sleep(0)
 
 
-class _Heard(logging.Handler):
+class _StatusCapture(logging.Handler):
     """Log handler that extracts an HTTP status from Apprise's logs and drops the rest."""
 
     why = "the service did not take it, or did not answer"

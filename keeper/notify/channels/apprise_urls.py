@@ -26,7 +26,7 @@ def describe_refusal(url: str) -> ConfigError:
     if parts is None:
         return ConfigError("its url does not begin with a service's scheme", hint=SCHEMES)
     scheme, rest = parts.group(1).lower(), parts.group(2).partition("?")[0].rstrip("/")
-    services = _services()
+    services = _index_services()
     service = services.get(scheme)
     if service is None:
         near = difflib.get_close_matches(scheme, list(services), n=1)
@@ -34,16 +34,16 @@ def describe_refusal(url: str) -> ConfigError:
         return ConfigError(f"Apprise knows no service with the scheme {scheme}", hint=hint)
     templates = [str(one).removeprefix("{schema}://").rstrip("/") for one in service["templates"]]
     hint = f"after the scheme comes {' or '.join(templates[:_FORMS_SHOWN])}"
-    found = [one for one in (_matched(each, rest) for each in templates) if one is not None]
+    found = [one for one in (_match_template(each, rest) for each in templates) if one is not None]
     if not found:
         what = f"a part of its {scheme} url is missing, or one is too many"
         return ConfigError(what, hint=hint)
-    wrong = min((_misshapen(each, service["tokens"]) for each in found), key=len)
+    wrong = min((_find_malformed(each, service["tokens"]) for each in found), key=len)
     what = f"the {wrong[0]} of its {scheme} url is" if wrong else f"its {scheme} url is"
     return ConfigError(f"{what} not as the service wants it", hint=hint)
 
 
-def _services() -> Mapping[str, Mapping[str, Any]]:
+def _index_services() -> Mapping[str, Mapping[str, Any]]:
     """Return Apprise's details of each service, by scheme."""
     found = dict[str, Mapping[str, Any]]()
     for service in apprise.Apprise().details()["schemas"]:
@@ -53,7 +53,7 @@ def _services() -> Mapping[str, Mapping[str, Any]]:
     return found
 
 
-def _matched(template: str, rest: str) -> Mapping[str, str] | None:
+def _match_template(template: str, rest: str) -> Mapping[str, str] | None:
     """Return the parts of a URL by a template, None where it does not match."""
     pattern, last = "", 0
     for place in _PLACE.finditer(template):
@@ -65,15 +65,15 @@ def _matched(template: str, rest: str) -> Mapping[str, str] | None:
     return None if found is None else found.groupdict()
 
 
-def _misshapen(parts: Mapping[str, str], tokens: Mapping[str, Any]) -> Sequence[str]:
+def _find_malformed(parts: Mapping[str, str], tokens: Mapping[str, Any]) -> Sequence[str]:
     """Return the names of the parts that break the service's own rules."""
     return [
         name
         for name, value in parts.items()
-        if (rule := tokens.get(name, {}).get("regex")) and not _fits(rule, value)
+        if (rule := tokens.get(name, {}).get("regex")) and not _is_matching(rule, value)
     ]
 
 
-def _fits(rule: Sequence[Any], value: str) -> bool:
+def _is_matching(rule: Sequence[Any], value: str) -> bool:
     pattern, flags = str(rule[0]), str(rule[1] or "")
     return re.match(pattern, value, re.IGNORECASE if "i" in flags else 0) is not None

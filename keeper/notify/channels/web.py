@@ -33,7 +33,7 @@ class Web:
             NotTold: not accepted, with the answer's status and never the address.
         """
         try:
-            async with self._opened().post(
+            async with self._ensure_session().post(
                 self._url,
                 data=body,
                 headers={"Content-Type": "application/json", **headers},
@@ -43,14 +43,16 @@ class Web:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise NotTold(f"no answer: {type(error).__name__}") from None
         if status not in _OK:
-            raise NotTold(f"answered {status}", retry_after=_seconds(asked), final=status in NEVER)
+            raise NotTold(
+                f"answered {status}", retry_after=_parse_retry_after(asked), final=status in NEVER
+            )
 
     async def close(self) -> None:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
 
-    def _opened(self) -> aiohttp.ClientSession:
+    def _ensure_session(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=TOTAL_SECONDS, connect=CONNECT_SECONDS),
@@ -60,7 +62,7 @@ class Web:
         return self._session
 
 
-def _seconds(asked: str) -> float | None:
+def _parse_retry_after(asked: str) -> float | None:
     """Parse ``Retry-After`` as a number of seconds, None for anything else."""
     with contextlib.suppress(ValueError):
         seconds = float(asked)

@@ -73,7 +73,7 @@ def encoded(accounts: Iterable[Account], into: Columns) -> Block:
     known = dict[tuple[int, int, Role], int]()
     for account in accounts:
         before, mode = len(code), account.category
-        for at, role, balance, rate in _legs(account, into.width):
+        for at, role, balance, rate in _list_legs(account, into.width):
             key = mode if role in _WEIGHTED else 0, at, role
             found = known.get(key)
             if found is None:
@@ -96,13 +96,13 @@ def encoded(accounts: Iterable[Account], into: Columns) -> Block:
     )
 
 
-def _legs(account: Account, width: int) -> list[_Leg]:
+def _list_legs(account: Account, width: int) -> list[_Leg]:
     """Return reserve, role and balance of each leg, and the words of its own rate."""
     found, holdings, flagged = list[_Leg](), account.holdings, used(account.flags)
     idle = sorted(holdings.keys() - {at for at, _, _ in flagged})
     for at, backs, owed in (*flagged, *((at, False, False) for at in idle)):
         held = holdings.get(at)
-        if held is None or not _fits(held, width):
+        if held is None or not _is_storable(held, width):
             if backs or owed:
                 found.append((at, _UNREAD[backs, owed], 0, None))
             continue
@@ -118,7 +118,7 @@ def _legs(account: Account, width: int) -> list[_Leg]:
     return found
 
 
-def _fits(held: Holding, width: int) -> bool:
+def _is_storable(held: Holding, width: int) -> bool:
     balances = held.scaled_supply | held.scaled_debt | held.stable_principal | held.stable_rate
     stable = held.stable_principal or held.stable_rate or held.stable_since
     return balances <= MOST and not (stable and width == BALANCE_WORDS)
@@ -129,12 +129,12 @@ def decoded(block: Block, codes: Codes) -> list[Account]:
     found, at = list[Account](), 0
     legs = list(zip(block.code.tolist(), block.words.tolist(), strict=True))
     for category, count in zip(block.category.tolist(), block.count.tolist(), strict=True):
-        found.append(_account(category, legs[at : at + count], codes))
+        found.append(_decode_account(category, legs[at : at + count], codes))
         at += count
     return found
 
 
-def _account(category: int, legs: Sequence[tuple[int, list[int]]], codes: Codes) -> Account:
+def _decode_account(category: int, legs: Sequence[tuple[int, list[int]]], codes: Codes) -> Account:
     flags, held = 0, dict[int, list[int]]()
     for code, words in legs:
         _, at, role = codes.keys[code]
@@ -154,13 +154,13 @@ def _account(category: int, legs: Sequence[tuple[int, list[int]]], codes: Codes)
 
 def users_of(reserves: Collection[int], view: View) -> list[Address]:
     """Return the accounts that use any of these reserves."""
-    marked = np.array([bool(code) and key[1] in reserves for code, key in _numbered(view)])
+    marked = np.array([bool(code) and key[1] in reserves for code, key in _enumerate_codes(view)])
     rows = np.arange(len(view))
     using = rows[doubted(view, rows, marked)]
     return [checksum(one.tobytes()) for one in view.addresses(using)]
 
 
-def _numbered(view: View) -> Iterable[tuple[int, Key]]:
+def _enumerate_codes(view: View) -> Iterable[tuple[int, Key]]:
     return enumerate(view.columns.codes.keys)
 
 

@@ -40,7 +40,7 @@ from keeper.protocols.aave_v3.structure import (
 NAME = "aave_v3"
 
 
-def _address(value: object) -> Address:
+def _parse_address(value: object) -> Address:
     if not isinstance(value, str):
         raise ValueError("an address is text: 0x and 40 hex digits")  # noqa: TRY004 - pydantic's
     return checksum(value)
@@ -51,7 +51,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    addresses_provider: Annotated[str, BeforeValidator(_address)]
+    addresses_provider: Annotated[str, BeforeValidator(_parse_address)]
 
 
 def build(options: Options, *, from_block: int, reader: ChainReader) -> LendingMarket:
@@ -60,7 +60,7 @@ def build(options: Options, *, from_block: int, reader: ChainReader) -> LendingM
 
 
 @dataclass(frozen=True, slots=True)
-class _Noted:
+class _NotedAccount:
     """An account to read again. ``contracts`` None means all, ``turn`` is the note's number."""
 
     contracts: frozenset[Address] | None
@@ -68,7 +68,7 @@ class _Noted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _PendingRead:
     """The reads of the latest ``build_calls``, which ``apply`` needs to decode the results."""
 
     block_hash: str
@@ -78,7 +78,7 @@ class _Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
+class _BlockReads:
     """The reads of every block for one structure."""
 
     structure: Structure
@@ -95,13 +95,13 @@ class AaveMarket:
         self._chain = chain
         self.known_structure: Structure | None = None
         self._facts: tuple[Structure, str] | None = None
-        self._made: _Made | None = None
+        self._made: _BlockReads | None = None
         self._columns: Columns | None = None
-        self.noted: dict[Address, _Noted] = {}
+        self.noted: dict[Address, _NotedAccount] = {}
         self._structure_noted = False
         self._upgraded: set[Address] = set()
         self._turn = 0
-        self._asked: _Asked | None = None
+        self._asked: _PendingRead | None = None
         self._pool: PoolState | None = None
         self._surprise: reader.StructureRead | None = None
 
@@ -155,9 +155,9 @@ class AaveMarket:
 
     def freeze_structure(self) -> Callable[[], str]:
         """Return a function that encodes the structure as JSON (``KeepsStructure``)."""
-        return partial(self._facts_of, self.structure)
+        return partial(self._encode_facts, self.structure)
 
-    def _facts_of(self, structure: Structure) -> str:
+    def _encode_facts(self, structure: Structure) -> str:
         facts = self._facts
         if facts is None or facts[0] is not structure:
             self._facts = facts = structure, canonical(structure)
@@ -239,7 +239,7 @@ class AaveMarket:
     @property
     def log_filter(self) -> LogFilter:
         """The logs of tokens, pool, oracle, configurator and provider that report changes."""
-        return self._constant().log_filter
+        return self._get_block_reads().log_filter
 
     @property
     def liquidation_filter(self) -> LogFilter:
@@ -259,18 +259,18 @@ class AaveMarket:
         debt_tokens = {reserve.variable_token for reserve in self.structure.reserves}
         for account in events.borrowers(logs) | events.debtors(logs, debt_tokens):
             if not self._is_followed(account):
-                self.noted[account] = _Noted(None, self._turn)
+                self.noted[account] = _NotedAccount(None, self._turn)
         for account, contracts in found.accounts.items():
             if account in self.noted or self._is_followed(account):
-                self.noted[account] = self._merged(account, contracts)
+                self.noted[account] = self._merge_noted(account, contracts)
 
-    def _merged(self, account: Address, contracts: frozenset[Address]) -> _Noted:
+    def _merge_noted(self, account: Address, contracts: frozenset[Address]) -> _NotedAccount:
         before = self.noted.get(account)
         if before is None:
-            return _Noted(contracts, self._turn)
+            return _NotedAccount(contracts, self._turn)
         if before.contracts is None:
-            return _Noted(None, self._turn)
-        return _Noted(before.contracts | contracts, self._turn)
+            return _NotedAccount(None, self._turn)
+        return _NotedAccount(before.contracts | contracts, self._turn)
 
     def note_history(self, logs: LogTable, *, known_too: bool) -> int:
         """Note unknown borrowers in these logs, and with ``known_too`` the known ones."""
@@ -278,14 +278,14 @@ class AaveMarket:
         named = events.history_borrowers(logs)
         new = {e for e in named if e not in self.noted and not self._is_followed(e)}
         for account in named if known_too else new:
-            self.noted[account] = _Noted(None, self._turn)
+            self.noted[account] = _NotedAccount(None, self._turn)
         return len(new)
 
     def resync(self, market: MarketKey, account: Address) -> None:
         """Read the whole account with the next block's calls."""
         if market == self.key and self._is_followed(account):
             self._turn += 1
-            self.noted[account] = _Noted(None, self._turn)
+            self.noted[account] = _NotedAccount(None, self._turn)
 
     async def refresh(self, head: Head) -> None:
         """Discover the market again if a noted log reports a change of its structure."""
@@ -298,7 +298,7 @@ class AaveMarket:
         changed |= {at.identity for at in self.structure.reserves if self._upgraded & tokens_of(at)}
         self._upgraded.clear()
         for account in users_of(changed, View(self.columns)) if changed else ():
-            self.noted[account] = _Noted(None, self._turn)
+            self.noted[account] = _NotedAccount(None, self._turn)
 
     def calls(self, head: Head) -> Sequence[Call]:
         """Return the reads that bring the market to ``head``.
@@ -307,22 +307,22 @@ class AaveMarket:
         """
         structure, kept = self.structure, borrowers(View(self.columns))
         to_read = {a: self._to_read(kept.get(a), noted) for a, noted in sorted(self.noted.items())}
-        self._asked = _Asked(head.hash, self._turn, structure, to_read)
-        calls = list(self._constant().pool_calls)
+        self._asked = _PendingRead(head.hash, self._turn, structure, to_read)
+        calls = list(self._get_block_reads().pool_calls)
         for account, reserves in to_read.items():
             calls += reader.account_calls(structure, account)
             calls += reader.holding_calls(structure, account, reserves)
         return calls
 
-    def _constant(self) -> _Made:
+    def _get_block_reads(self) -> _BlockReads:
         """Return the reads of every block. Rebuilt after a change of the structure."""
         if self._made is None or self._made.structure is not self.structure:
             structure = self.structure
             calls = (*reader.pool_calls(structure), *reader.structure_calls(structure))
-            self._made = _Made(structure, calls, events.block_filter(self.structure))
+            self._made = _BlockReads(structure, calls, events.block_filter(self.structure))
         return self._made
 
-    def _to_read(self, known: Account | None, noted: _Noted) -> frozenset[int]:
+    def _to_read(self, known: Account | None, noted: _NotedAccount) -> frozenset[int]:
         """Return the reserves in which a noted account is read."""
         if known is None or noted.contracts is None:
             return frozenset(reserve.identity for reserve in self.structure.reserves)
@@ -352,15 +352,15 @@ class AaveMarket:
             if noted is not None and noted.turn <= asked.turn:
                 del self.noted[account]
             if not complete:
-                self.noted[account] = _Noted(None, self._turn)
+                self.noted[account] = _NotedAccount(None, self._turn)
         self._pool = pool
-        self._heed(surprise)
+        self._check_structure(surprise)
         snapshot = AaveSnapshot(
             head=head, pool=pool, view=View(self.columns), warnings=warnings_of(pool)
         )
         return (snapshot,)
 
-    def _heed(self, surprise: reader.StructureRead | None) -> None:
+    def _check_structure(self, surprise: reader.StructureRead | None) -> None:
         """Note the structure for discovery if a block reads an unexpected one."""
         self._structure_noted |= surprise is not None and surprise != self._surprise
         self._surprise = surprise
@@ -388,7 +388,7 @@ class AaveMarket:
 
 
 def _read(
-    asked: _Asked, answers: Answers
+    asked: _PendingRead, answers: Answers
 ) -> tuple[PoolState, reader.StructureRead | None, dict[Address, tuple[Account, bool]]]:
     pool = reader.pool_state(asked.structure, answers)
     surprise = reader.structure_read(asked.structure, answers)

@@ -36,9 +36,9 @@ def advised(account: Account, now: Clock, then: Clock, target: Wad) -> Advice:
     Raises:
         Unpriced, Unread: the account cannot be valued.
     """
-    treatment = _Treatment(account, then, then.position(account), target)
+    treatment = _CureSearch(account, then, then.position(account), target)
     untreated = treatment.sums.health_factor(then.pool.structure.rules)
-    prices = tuple(_prices(now.position(account), then.pool))
+    prices = tuple(_find_liquidation_prices(now.position(account), then.pool))
     stated = Advice(target=target, holds_until=then.now, untreated=untreated, prices=prices)
     if untreated >= target:
         return stated
@@ -54,7 +54,7 @@ def advised(account: Account, now: Clock, then: Clock, target: Wad) -> Advice:
 
 
 @dataclass(frozen=True)
-class _Treatment:
+class _CureSearch:
     """An account at the time for which a cure is computed."""
 
     account: Account
@@ -70,21 +70,21 @@ class _Treatment:
     @cached_property
     def sums(self) -> Sums:
         """The account's totals without a cure."""
-        return _sums(self.position)
+        return _sum_position(self.position)
 
     def cures(self) -> Iterator[Cure | str]:
         """Yield every cure, and one line of text for each impossible one."""
         for at, leg in self.position.legs.items():
             holding = self.account.holdings[at]
             backs, owes = self.account.is_collateral(at), self.account.is_borrowing(at)
-            repaid = list(self._repaid(at, leg, holding)) if owes else []
+            repaid = list(self._find_repayments(at, leg, holding)) if owes else []
             yield from repaid
             if not backs and holding.scaled_supply:
                 yield f"adding {leg.state.reserve.symbol}: {NOT_USED}"
             elif backs or not any(isinstance(one, Cure) for one in repaid):
-                yield self._supplied(at, leg, holding)
+                yield self._find_supply(at, leg, holding)
 
-    def _supplied(self, at: int, leg: Leg, holding: Holding) -> Cure | str:
+    def _find_supply(self, at: int, leg: Leg, holding: Holding) -> Cure | str:
         """Return the smallest supply of a collateral. Source: ``SupplyLogic.executeSupply``."""
         symbol = leg.state.reserve.symbol
         is_new = not self.account.is_collateral(at)
@@ -110,7 +110,7 @@ class _Treatment:
             return after(amount).health_factor(rulebook) >= self.target
 
         lacking = self.target * self.sums.debt * BPS // WAD - self.sums.weighted
-        guess = _units_worth(lacking // threshold, price, leg.state)
+        guess = _estimate_units(lacking // threshold, price, leg.state)
         raises_average = threshold * self.sums.total >= self.sums.weighted
         if rulebook.directed_rounding or raises_average:
             amount = least(MOST_UNITS, reaches, guess)
@@ -127,9 +127,9 @@ class _Treatment:
         refusal = supply_refusal(self.pool, self.account, at, amount, self.clock)
         if refusal:
             return f"adding {symbol}: {refusal}"
-        return _cure(CureKind.ADD_COLLATERAL, leg, amount, is_new=is_new)
+        return _build_cure(CureKind.ADD_COLLATERAL, leg, amount, is_new=is_new)
 
-    def _repaid(self, at: int, leg: Leg, holding: Holding) -> Iterator[Cure | str]:
+    def _find_repayments(self, at: int, leg: Leg, holding: Holding) -> Iterator[Cure | str]:
         """Yield the smallest repayment of each debt. Source: ``BorrowLogic.executeRepay``."""
         symbol, configuration = leg.state.reserve.symbol, leg.state.configuration
         if not configuration.active or configuration.paused:
@@ -145,27 +145,31 @@ class _Treatment:
             return rules.debt_balance(scaled, index, rulebook) + stable
 
         too_much = self.sums.debt - self.sums.weighted * WAD // (BPS * self.target)
-        guess = _units_worth(too_much, leg.price, leg.state)
+        guess = _estimate_units(too_much, leg.price, leg.state)
         if owed:
-            found = least(owed, lambda units: self._enough(leg, after_variable(units)), guess)
-            yield self._repayment(leg, found, owed, after_variable(owed))
+            found = least(
+                owed, lambda units: self._is_sufficient(leg, after_variable(units)), guess
+            )
+            yield self._build_repayment(leg, found, owed, after_variable(owed))
         if stable:
-            found = least(stable, lambda units: self._enough(leg, owed + stable - units), guess)
-            yield self._repayment(leg, found, stable, owed, stable_rate=True)
+            found = least(
+                stable, lambda units: self._is_sufficient(leg, owed + stable - units), guess
+            )
+            yield self._build_repayment(leg, found, stable, owed, stable_rate=True)
 
-    def _repayment(
+    def _build_repayment(
         self, leg: Leg, amount: int | None, owed: int, left: int, *, stable_rate: bool = False
     ) -> Cure | str:
         if amount is None:
-            reached = self._with_debt(leg, left).health_factor(self.pool.structure.rules)
+            reached = self._replace_debt(leg, left).health_factor(self.pool.structure.rules)
             symbol = leg.state.reserve.symbol
             reached_health = wording.health(reached)
             return f"repaying {symbol}: all of it gives a health factor of {reached_health} only"
-        return _cure(
+        return _build_cure(
             CureKind.REPAY_DEBT, leg, amount, clears=amount == owed, stable_rate=stable_rate
         )
 
-    def _with_debt(self, leg: Leg, owed: int) -> Sums:
+    def _replace_debt(self, leg: Leg, owed: int) -> Sums:
         rulebook = self.pool.structure.rules
         value = rules.debt_value(owed, leg.price, leg.state.unit, rulebook)
         return Sums(
@@ -174,17 +178,17 @@ class _Treatment:
             debt=self.sums.debt - leg.debt_value + value,
         )
 
-    def _enough(self, leg: Leg, owed: int) -> bool:
-        reached = self._with_debt(leg, owed).health_factor(self.pool.structure.rules)
+    def _is_sufficient(self, leg: Leg, owed: int) -> bool:
+        reached = self._replace_debt(leg, owed).health_factor(self.pool.structure.rules)
         return reached >= self.target
 
 
-def _units_worth(value: int, price: int, state: ReserveState) -> Guess:
+def _estimate_units(value: int, price: int, state: ReserveState) -> Guess:
     """Estimate the units of a value, as the start of a search."""
     return Guess(value * state.unit // max(1, price), 2 + 4 * state.unit // max(1, price))
 
 
-def _sums(position: Position) -> Sums:
+def _sum_position(position: Position) -> Sums:
     legs = position.legs.values()
     return Sums(
         total=sum(leg.collateral_value for leg in legs),
@@ -193,7 +197,7 @@ def _sums(position: Position) -> Sums:
     )
 
 
-def _cure(
+def _build_cure(
     kind: CureKind,
     leg: Leg,
     amount: int,
@@ -208,27 +212,27 @@ def _cure(
         symbol=leg.state.reserve.symbol,
         decimals=leg.state.configuration.decimals,
         amount=TokenUnits(amount),
-        value=_worth(leg.state, leg.price, amount),
+        value=_compute_value_ceil(leg.state, leg.price, amount),
         clears=clears,
         is_new=is_new,
         stable_rate=stable_rate,
     )
 
 
-def _worth(state: ReserveState, price: BaseCurrency, amount: int) -> BaseCurrency:
+def _compute_value_ceil(state: ReserveState, price: BaseCurrency, amount: int) -> BaseCurrency:
     """Return an amount in base currency, rounded up. Prefers the asset's price to an eMode's."""
     return BaseCurrency(mul_div_ceil(amount, state.price or price, state.unit))
 
 
-def _prices(position: Position, pool: PoolState) -> Iterator[LiquidationPrice]:
+def _find_liquidation_prices(position: Position, pool: PoolState) -> Iterator[LiquidationPrice]:
     """Yield the price of each token at which it alone makes the account liquidatable."""
-    sums = _sums(position)
+    sums = _sum_position(position)
     for leg in position.legs.values():
         backing = leg.collateral_value * leg.threshold * sums.debt
         owing = leg.debt_value * sums.weighted
         if not sums.debt or leg.price == 0 or backing == owing:
             continue
-        price, is_floor = _PricedLeg(pool, sums, leg), backing > owing
+        price, is_floor = _RepricedLeg(pool, sums, leg), backing > owing
         found = price.when_falling() if is_floor else price.when_rising()
         if found is None:
             continue
@@ -245,7 +249,7 @@ def _prices(position: Position, pool: PoolState) -> Iterator[LiquidationPrice]:
 
 
 @dataclass(frozen=True)
-class _PricedLeg:
+class _RepricedLeg:
     """One leg of an account at other prices. Everything else is unchanged."""
 
     pool: PoolState
@@ -286,7 +290,7 @@ class _PricedLeg:
         )
         return self.sick(after) == stated.move.begins and self.healthy(before) == stated.move.begins
 
-    def _guess(self) -> Guess:
+    def _estimate_price(self) -> Guess:
         """Estimate the price at the liquidation threshold."""
         leg, sums = self.leg, self.sums
         others = sums.weighted - leg.collateral_value * leg.threshold
@@ -297,10 +301,10 @@ class _PricedLeg:
 
     def when_falling(self) -> BaseCurrency | None:
         """Return the highest price at or below which it is liquidatable. None if there is none."""
-        top = self._far(self.healthy)
+        top = self._find_upper_bound(self.healthy)
         if top is None:
             return None
-        guess = self._guess()
+        guess = self._estimate_price()
         leg, others = self.leg, self.at(0)
         raises_average = leg.threshold * others.total >= others.weighted
         if self.pool.structure.rules.directed_rounding or leg.debt or raises_average:
@@ -319,11 +323,11 @@ class _PricedLeg:
 
     def when_rising(self) -> BaseCurrency | None:
         """Return the lowest price from which on it is liquidatable. None if none, or all prices."""
-        top = self._far(self.sick)
-        found = None if top is None else least(top, self.sick, self._guess())
+        top = self._find_upper_bound(self.sick)
+        found = None if top is None else least(top, self.sick, self._estimate_price())
         return BaseCurrency(found) if found else None
 
-    def _far(self, reached: Test) -> int | None:
+    def _find_upper_bound(self, reached: Test) -> int | None:
         top = max(1, self.leg.price)
         while not reached(top):
             top *= 2

@@ -30,16 +30,16 @@ def account_after(
     debt, collateral = legs
     rulebook, holdings = clock.pool.structure.rules, dict(account.holdings)
     supply_index, _ = clock.indices(collateral)
-    holdings[collateral] = _less_supply(
+    holdings[collateral] = _reduce_supply(
         holdings.get(collateral, _NONE), done, supply_index, rulebook
     )
-    holdings[debt] = _less_debt(holdings.get(debt, _NONE), done, clock, debt)
+    holdings[debt] = _reduce_debt(holdings.get(debt, _NONE), done, clock, debt)
     flags = account.flags
     if done.all_collateral:
         flags &= ~(2 << 2 * collateral)
     if done.all_debt:
         flags &= ~(1 << 2 * debt)
-    if rulebook.value_thresholds and _takes_all(position, collateral, done):
+    if rulebook.value_thresholds and _has_no_collateral_left(position, collateral, done):
         flags = 0
     return replace(account, flags=flags, holdings=holdings)
 
@@ -54,14 +54,14 @@ def pool_after(pool: PoolState, legs: tuple[int, int], done: Liquidation) -> Poo
     return replace(pool, reserves=reserves)
 
 
-def _takes_all(position: Position, collateral: int, done: Liquidation) -> bool:
+def _has_no_collateral_left(position: Position, collateral: int, done: Liquidation) -> bool:
     """Return whether no collateral of value is left. Source: ``hasNoCollateralLeft``."""
     leg = position.legs[collateral]
     value = mul_div_floor(done.seized, leg.price, leg.state.unit)
     return value == position.data.collateral
 
 
-def _less_supply(held: Holding, done: Liquidation, index: int, rulebook: Rules) -> Holding:
+def _reduce_supply(held: Holding, done: Liquidation, index: int, rulebook: Rules) -> Holding:
     """Return the collateral after the payout and the protocol's fee, which is burned separately.
 
     Each is rounded separately, to nearest up to 3.4 and up from 3.5. The fee is at most the
@@ -73,7 +73,7 @@ def _less_supply(held: Holding, done: Liquidation, index: int, rulebook: Rules) 
     return replace(held, scaled_supply=max(0, left))
 
 
-def _less_debt(held: Holding, done: Liquidation, clock: Clock, debt: int) -> Holding:
+def _reduce_debt(held: Holding, done: Liquidation, clock: Clock, debt: int) -> Holding:
     """Return the debt after the repayment, which reduces variable debt before stable debt."""
     if done.all_debt:
         return replace(held, scaled_debt=0, stable_principal=0, stable_rate=0, stable_since=0)

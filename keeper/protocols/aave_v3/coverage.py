@@ -31,13 +31,13 @@ def debt_totals(pool: PoolState, columns: Columns) -> list[DebtTotal]:
     states = pool.reserves.items()
     in_dollars = pool.structure.base_unit == USD_E8
     return [
-        _debt_total(pool, state, state.scaled_debt, known[identity], in_dollars=in_dollars)
+        _build_debt_total(pool, state, state.scaled_debt, known[identity], in_dollars=in_dollars)
         for identity, state in states
         if state.scaled_debt is not None
     ]
 
 
-def _debt_total(
+def _build_debt_total(
     pool: PoolState, state: ReserveState, stated: int, known: int, *, in_dollars: bool
 ) -> DebtTotal:
     priced = in_dollars and state.price is not None

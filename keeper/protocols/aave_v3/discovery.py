@@ -34,7 +34,9 @@ async def discovered(
         ConfigError: there is no PoolAddressesProvider there.
         MarketUnreadable: its contracts do not answer as Aave's do.
     """
-    pool, oracle, data_provider, sentinel, configurator = await _addresses(reader, provider, basis)
+    pool, oracle, data_provider, sentinel, configurator = await _fetch_addresses(
+        reader, provider, basis
+    )
     answers = Answers(
         await reader.aggregate(
             [
@@ -51,10 +53,10 @@ async def discovered(
         listed = decoded(("address[]",), answers.data("the pool's getReservesList"))[0]
     except RpcMalformed:
         raise MarketUnreadable("the pool's list of reserves is not one") from None
-    tokens = [_checksummed(token) for token in listed]
+    tokens = [_parse_address(token) for token in listed]
     rules, supported = rules_of(revision)
-    reserves = await _reserves(reader, (pool, oracle), tokens, rules, basis)
-    categories, own_sources = await _categories(reader, pool, rules, basis)
+    reserves = await _fetch_reserves(reader, (pool, oracle), tokens, rules, basis)
+    categories, own_sources = await _fetch_categories(reader, pool, rules, basis)
     return Structure(
         key=key,
         provider=provider,
@@ -79,13 +81,13 @@ async def origin_of(reader: ChainReader, provider: Address, basis: Basis) -> Ori
 
     Source: ``PoolAddressesProvider._updateImpl`` of core-v3 1.19.3 and of aave-v3-origin.
     """
-    pool = (await _addresses(reader, provider, basis))[0]
+    pool = (await _fetch_addresses(reader, provider, basis))[0]
     padded = bytes.fromhex(pool[2:]).rjust(WORD, b"\0")
     created = LogFilter(addresses=(provider,), topics=((PROXY_CREATED,), (), (padded,)))
     return Origin(contract=pool, created=created)
 
 
-async def _addresses(
+async def _fetch_addresses(
     reader: ChainReader, provider: Address, basis: Basis
 ) -> tuple[Address, Address, Address | None, Address | None, Address | None]:
     if not await reader.code(provider, basis):
@@ -107,7 +109,7 @@ async def _addresses(
     return pool, oracle, data_provider, sentinel, configurator
 
 
-async def _reserves(
+async def _fetch_reserves(
     reader: ChainReader,
     contracts: tuple[Address, Address],
     tokens: Sequence[Address],
@@ -130,16 +132,16 @@ async def _reserves(
         data = answers.data(f"getReserveData of {token}")
         symbol = symbol_of(answers.next(), token)
         origins.append(answers.maybe_address() or ZERO_ADDRESS)
-        found.append(_reserve(token, symbol, data, rules))
+        found.append(_decode_reserve(token, symbol, data, rules))
     sources = await price_sources(reader, origins, basis)
-    foreign = await _foreign(reader, [r.variable_token for r in found], basis)
+    foreign = await _fetch_foreign_flags(reader, [r.variable_token for r in found], basis)
     return tuple(
         dataclasses.replace(reserve, price_source=source, foreign_debt_token=is_foreign)
         for reserve, source, is_foreign in zip(found, sources, foreign, strict=True)
     )
 
 
-def _reserve(token: Address, symbol: str, data: bytes, rules: Rules) -> Reserve:
+def _decode_reserve(token: Address, symbol: str, data: bytes, rules: Rules) -> Reserve:
     try:
         stable = address_at(data, STABLE_WORD)
         return Reserve(
@@ -155,7 +157,9 @@ def _reserve(token: Address, symbol: str, data: bytes, rules: Rules) -> Reserve:
         raise MarketUnreadable(f"getReserveData of {symbol} is too short") from None
 
 
-async def _foreign(reader: ChainReader, tokens: Sequence[Address], basis: Basis) -> list[bool]:
+async def _fetch_foreign_flags(
+    reader: ChainReader, tokens: Sequence[Address], basis: Basis
+) -> list[bool]:
     """Return for each debt token whether it computes balances in its own way.
 
     GHO's first debt token had discounts, so that its ``balanceOf`` is not scaled balance times
@@ -166,12 +170,12 @@ async def _foreign(reader: ChainReader, tokens: Sequence[Address], basis: Basis)
     return [answers.maybe_integer() is not None for _ in tokens]
 
 
-async def _categories(
+async def _fetch_categories(
     reader: ChainReader, pool: Address, rules: Rules, basis: Basis
 ) -> tuple[tuple[int, ...], Mapping[int, Address]]:
     """Return the configured eModes and, up to 3.1, those with their own price source."""
     if not rules.emode_bitmaps:
-        return await _legacy_categories(reader, pool, basis)
+        return await _fetch_legacy_categories(reader, pool, basis)
     names = ("getEModeCategoryCollateralConfig", "getEModeCategoryCollateralBitmap")
     questions = [ask(pool, f"{name}(uint8)", at) for at in CATEGORIES for name in names]
     answers = Answers(await reader.aggregate(questions, basis))
@@ -183,7 +187,7 @@ def _is_set(answer: CallResult) -> bool:
     return answer.success and any(answer.data)
 
 
-async def _legacy_categories(
+async def _fetch_legacy_categories(
     reader: ChainReader, pool: Address, basis: Basis
 ) -> tuple[tuple[int, ...], Mapping[int, Address]]:
     questions = [ask(pool, "getEModeCategoryData(uint8)", at) for at in CATEGORIES]
@@ -196,13 +200,13 @@ async def _legacy_categories(
         if not category[1]:
             continue
         known.append(at)
-        source = _checksummed(category[3])
+        source = _parse_address(category[3])
         if source != ZERO_ADDRESS:
             own[at] = source
     return tuple(known), own
 
 
-def _checksummed(address: str) -> Address:
+def _parse_address(address: str) -> Address:
     return address_at(bytes.fromhex(address[2:]).rjust(32, b"\0"), 0)
 
 

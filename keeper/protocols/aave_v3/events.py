@@ -113,7 +113,7 @@ def borrowers(logs: Iterable[Log]) -> frozenset[Address]:
     Source: ``IPool.Borrow``, core-v3 1.19.3 and aave-v3-origin fd1fbd91.
     """
     return frozenset(
-        _address(log.topics[2])
+        _decode_address(log.topics[2])
         for log in logs
         if len(log.topics) > 2 and log.topics[0] == BORROW  # noqa: PLR2004 - topic 2
     )
@@ -126,7 +126,7 @@ def debtors(logs: Iterable[Log], debt_tokens: Collection[Address]) -> frozenset[
     """
     places = {TRANSFER: (1, 2), MINT: (2,), BURN: (1,)}
     named = {
-        _address(log.topics[place])
+        _decode_address(log.topics[place])
         for log in logs
         if log.topics and log.address in debt_tokens
         for place in places.get(log.topics[0], ())
@@ -146,7 +146,7 @@ def liquidated(logs: Iterable[Log]) -> frozenset[Address]:
     Source: ``IPool.LiquidationCall``, core-v3 1.19.3 and aave-v3-origin fd1fbd91.
     """
     return frozenset(
-        _address(log.topics[3])
+        _decode_address(log.topics[3])
         for log in logs
         if len(log.topics) > 3 and log.topics[0] == LIQUIDATION and not log.removed  # noqa: PLR2004 - topic 3
     )
@@ -165,13 +165,13 @@ def touched(logs: Iterable[Log]) -> Touched:
             upgraded.add(log.address)
         if kind in _PARTIES:  # of a token: one of them alone names whom the others do
             for party in indexed[_PARTIES[kind]]:
-                accounts[_address(party)].add(log.address)
+                accounts[_decode_address(party)].add(log.address)
         elif kind in (BORROW, COLLATERAL_ENABLED, COLLATERAL_DISABLED):
             for party in indexed[1:2]:
-                accounts[_address(party)].add(_address(indexed[0]))
+                accounts[_decode_address(party)].add(_decode_address(indexed[0]))
         elif kind == EMODE_SET:
             for party in indexed[:1]:
-                accounts[_address(party)] |= set()
+                accounts[_decode_address(party)] |= set()
     accounts.pop(ZERO_ADDRESS, None)
     return Touched(
         accounts={account: frozenset(tokens) for account, tokens in accounts.items()},
@@ -180,5 +180,5 @@ def touched(logs: Iterable[Log]) -> Touched:
     )
 
 
-def _address(word: bytes) -> Address:
+def _decode_address(word: bytes) -> Address:
     return checksum(word[-20:])

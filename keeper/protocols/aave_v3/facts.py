@@ -19,15 +19,15 @@ def facts(pool: PoolState, moment: Timestamp) -> Sequence[Fact]:
         )
     else:
         first = Fact(text=f"{revision}, {len(structure.reserves)} reserves")
-    return (first, *(_price(reserve, moment) for reserve in pool.reserves.values()))
+    return (first, *(_describe_price(reserve, moment) for reserve in pool.reserves.values()))
 
 
 def readings(pool: PoolState) -> Sequence[Reading]:
     """Return each reserve's price with its feed's statements."""
-    return tuple(_reading(pool, state) for state in pool.reserves.values())
+    return tuple(_build_reading(pool, state) for state in pool.reserves.values())
 
 
-def _reading(pool: PoolState, state: ReserveState) -> Reading:
+def _build_reading(pool: PoolState, state: ReserveState) -> Reading:
     """Build the reading. Decimals are compared if the pool's oracle reads the feed itself."""
     source = state.reserve.price_source
     direct = source.feed is not None and source.feed == source.source
@@ -44,7 +44,7 @@ def _reading(pool: PoolState, state: ReserveState) -> Reading:
     )
 
 
-def _price(state: ReserveState, moment: Timestamp) -> Fact:
+def _describe_price(state: ReserveState, moment: Timestamp) -> Fact:
     symbol, source = state.reserve.symbol, state.reserve.price_source
     if state.answered_at is None:
         return Fact(text=f"price of {symbol} by {source.source}: age unknown")

@@ -62,7 +62,7 @@ def expected_figures(
     if any(log.topics[:1] == (UPGRADED,) for log in logs):
         return {}
     expected = {figure: ExpectedFigure(value=value) for figure, value in before.items()}
-    totals = _totals(structure)
+    totals = _map_totals(structure)
     for log in logs:
         kind = log.topics[0] if log.topics and not log.removed else b""
         if kind == RESERVE_UPDATED:
@@ -74,7 +74,7 @@ def expected_figures(
     return expected
 
 
-def _totals(structure: Structure) -> Mapping[Address, Figure]:
+def _map_totals(structure: Structure) -> Mapping[Address, Figure]:
     """Map each token to the total that its logs change."""
     supplies = {
         reserve.a_token: Figure(SCALED_SUPPLY, reserve.token) for reserve in structure.reserves

@@ -43,7 +43,7 @@ def flash_lender(pool: PoolState, token: Address) -> FlashLoan | Refusal:
     state = next((r for r in pool.reserves.values() if r.reserve.token == token), None)
     if state is None:
         return Refusal(reason=SkipReason.NO_FUNDING, detail=f"{token} is no reserve of the pool")
-    refusal = _refusal(pool, state)
+    refusal = _find_refusal(pool, state)
     if refusal is not None:
         return refusal
     return FlashLoan(
@@ -56,7 +56,7 @@ def flash_lender(pool: PoolState, token: Address) -> FlashLoan | Refusal:
     )
 
 
-def _refusal(pool: PoolState, state: ReserveState) -> Refusal | None:
+def _find_refusal(pool: PoolState, state: ReserveState) -> Refusal | None:
     """Return the reason against a flash loan.
 
     Source: ``ValidationLogic.validateFlashloanSimple``.

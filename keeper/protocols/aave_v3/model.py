@@ -26,7 +26,7 @@ class Configuration:
 
     word: int
 
-    def _bit(self, at: int) -> bool:
+    def _get_bit(self, at: int) -> bool:
         return bool(self.word >> at & 1)
 
     @property
@@ -52,37 +52,37 @@ class Configuration:
     @property
     def active(self) -> bool:
         """Whether the reserve can be used at all."""
-        return self._bit(56)
+        return self._get_bit(56)
 
     @property
     def frozen(self) -> bool:
         """Whether supplying and borrowing are stopped (liquidations are not)."""
-        return self._bit(57)
+        return self._get_bit(57)
 
     @property
     def borrowing_enabled(self) -> bool:
         """Whether the asset can be borrowed."""
-        return self._bit(58)
+        return self._get_bit(58)
 
     @property
     def paused(self) -> bool:
         """Whether all actions including liquidations are stopped."""
-        return self._bit(60)
+        return self._get_bit(60)
 
     @property
     def borrowable_in_isolation(self) -> bool:
         """Whether the asset can be borrowed against isolated collateral."""
-        return self._bit(61)
+        return self._get_bit(61)
 
     @property
     def siloed(self) -> bool:
         """Whether its borrowers must not borrow anything else."""
-        return self._bit(62)
+        return self._get_bit(62)
 
     @property
     def flash_loans_enabled(self) -> bool:
         """Whether the asset can be borrowed for one transaction."""
-        return self._bit(63)
+        return self._get_bit(63)
 
     @property
     def reserve_factor(self) -> Bps:
@@ -112,7 +112,7 @@ class Configuration:
     @property
     def virtual_accounting(self) -> bool:
         """Whether the pool counts the underlying itself (3.1 to 3.3, always from 3.4)."""
-        return self._bit(252)
+        return self._get_bit(252)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -90,7 +90,7 @@ class PairOpportunity:
     @cached_property
     def partial(self) -> tuple[TokenUnits, TokenUnits] | None:
         """Smallest and largest partial amount. None if only the whole amount is allowed."""
-        low, high = self._least(), self._largest()
+        low, high = self._compute_least(), self._compute_largest()
         if low > high or isinstance(self.outcome(low), Refusal):
             return None
         if isinstance(self.outcome(high), Refusal):
@@ -102,7 +102,7 @@ class PairOpportunity:
         """Received minus spent for the whole amount, plus two units of each token."""
         pair = self.first
         first, last = self._everything
-        gain = max(0, _gain(pair, first), _gain(self.last, last))
+        gain = max(0, _compute_gain(pair, first), _compute_gain(self.last, last))
         units = mul_div_ceil(2, pair.debt_price, pair.debt_unit)
         units += mul_div_ceil(2, pair.collateral_price, pair.collateral_unit)
         return BaseCurrency(gain + units)
@@ -111,37 +111,41 @@ class PairOpportunity:
         """Return the amounts at every timestamp of the window, or the reason for a refusal."""
         if amount <= 0:
             return Refusal(reason=SkipReason.DUST, detail="nothing to repay")
-        first, last = self._everything if amount == UINT256_MAX else self._done(amount)
-        refusal = self._refusal(amount, first, last)
+        first, last = self._everything if amount == UINT256_MAX else self._calculate_ends(amount)
+        refusal = self._find_refusal(amount, first, last)
         if refusal is not None:
             return refusal
         moves = first.received != last.received
         return Outcome(
             amount=amount,
             spend=first.repaid,
-            spend_at_most=TokenUnits(max(first.repaid, last.repaid) + self._grown(first)),
+            spend_at_most=TokenUnits(
+                max(first.repaid, last.repaid) + self._compute_premium_growth(first)
+            ),
             receive=first.received,
             receive_at_least=TokenUnits(min(first.received, last.received) - 2 * moves),
-            drawn=((self._key(self.collateral), first.received),),
-            repaid=((self._key(self.debt), first.repaid),),
+            drawn=((self._build_key(self.collateral), first.received),),
+            repaid=((self._build_key(self.debt), first.repaid),),
         )
 
     def after(self, amount: TokenUnits) -> Afterwards | None:
         """Return the account after ``amount``, in the same block."""
         if self.continued is None:
             return None
-        return self.continued(*(self._everything if amount == UINT256_MAX else self._done(amount)))
+        return self.continued(
+            *(self._everything if amount == UINT256_MAX else self._calculate_ends(amount))
+        )
 
     @cached_property
     def _everything(self) -> tuple[Liquidation, Liquidation]:
-        return self._done(TokenUnits(UINT256_MAX))
+        return self._calculate_ends(TokenUnits(UINT256_MAX))
 
-    def _done(self, amount: TokenUnits) -> tuple[Liquidation, Liquidation]:
+    def _calculate_ends(self, amount: TokenUnits) -> tuple[Liquidation, Liquidation]:
         """Return the liquidation at both ends of the window."""
         first = rules.liquidation(self.first, amount, self.rules)
         return first, rules.liquidation(self.last, amount, self.rules)
 
-    def _grown(self, done: Liquidation) -> int:
+    def _compute_premium_growth(self, done: Liquidation) -> int:
         """Return the extra repayment for collateral added by flash loans in the same block."""
         if not (self.rules.premium_to_suppliers and done.all_collateral):
             return 0
@@ -151,7 +155,7 @@ class PairOpportunity:
         """Return the executor's step for ``amount``."""
         return liquidation_step(self.pool, self.account, amount)
 
-    def _refusal(self, amount: int, first: Liquidation, last: Liquidation) -> Refusal | None:
+    def _find_refusal(self, amount: int, first: Liquidation, last: Liquidation) -> Refusal | None:
         if min(first.repaid, first.received, last.received) <= 0:
             return Refusal(reason=SkipReason.DUST, detail="too little to seize a single unit")
         if any(rules.leaves_dust(done, self.rules) for done in (first, last)):
@@ -160,7 +164,7 @@ class PairOpportunity:
                 detail=f"would leave debt worth {first.debt_left} and collateral worth "
                 f"{first.collateral_left} (base currency)",
             )
-        doubt = self._doubt(amount, first, last)
+        doubt = self._find_doubt(amount, first, last)
         if doubt:
             return Refusal(reason=SkipReason.UNCERTAIN_THRESHOLD, detail=doubt)
         most = max(first.received, last.received)
@@ -171,12 +175,12 @@ class PairOpportunity:
             )
         return None
 
-    def _doubt(self, amount: int, first: Liquidation, last: Liquidation) -> str:
+    def _find_doubt(self, amount: int, first: Liquidation, last: Liquidation) -> str:
         """Return the threshold that may be crossed before the deadline. Empty if none."""
         healths = [pair.data.health_factor for pair in (self.first, self.last)]
         if max(healths) >= rules.LIQUIDATION_THRESHOLD - HEALTH_MARGIN:
             return "the health factor may reach 1"
-        if self._close_is_uncertain and amount > self._half():
+        if self._close_is_uncertain and amount > self._compute_half():
             return "another close factor may apply"
         if (first.all_collateral, first.all_debt) != (last.all_collateral, last.all_debt):
             return "may or may not take everything"
@@ -192,7 +196,7 @@ class PairOpportunity:
         closes = {rules.close_of(pair, self.rules) for pair in (self.first, self.last)}
         return len(closes) > 1 or any(self._close_is_near(pair) for pair in (self.first, self.last))
 
-    def _half(self) -> int:
+    def _compute_half(self) -> int:
         """Return the most that may be repaid under either close factor, with the margin."""
         least = min(rules.half_repayable(pair, self.rules) for pair in (self.first, self.last))
         return least - least // AMOUNT_MARGIN
@@ -211,7 +215,7 @@ class PairOpportunity:
         values = (owed, pair.collateral_value(pair.collateral))
         return any(abs(value - rules.MIN_FULL_CLOSE_VALUE) <= VALUE_MARGIN for value in values)
 
-    def _least(self) -> TokenUnits:
+    def _compute_least(self) -> TokenUnits:
         """Return an amount that spends and seizes enough units at either end."""
         pair = self.first
         worth = mul_div_ceil(
@@ -221,11 +225,11 @@ class PairOpportunity:
         )
         return TokenUnits(max(LEAST_UNITS, worth))
 
-    def _largest(self) -> TokenUnits:
+    def _compute_largest(self) -> TokenUnits:
         """Return the largest partial amount that no threshold limits at either end."""
-        return TokenUnits(min(self._largest_of(pair) for pair in (self.first, self.last)))
+        return TokenUnits(min(self._compute_largest_for(pair) for pair in (self.first, self.last)))
 
-    def _largest_of(self, pair: Pair) -> int:
+    def _compute_largest_for(self, pair: Pair) -> int:
         keep = rules.MIN_LEFTOVER_VALUE + 2 * VALUE_MARGIN if self.rules.value_thresholds else 0
         keep_debt = mul_div_ceil(keep, pair.debt_unit, pair.debt_price)
         kept = mul_div_ceil(keep, pair.collateral_unit, pair.collateral_price) + LEAST_UNITS
@@ -234,16 +238,20 @@ class PairOpportunity:
             seizable * pair.collateral_price, pair.debt_unit, pair.collateral_unit
         )
         by_collateral = mul_div_floor(worth, BPS, pair.debt_price * pair.bonus)
-        most = self._half() if self._close_is_uncertain else rules.most_repayable(pair, self.rules)
+        most = (
+            self._compute_half()
+            if self._close_is_uncertain
+            else rules.most_repayable(pair, self.rules)
+        )
         largest = min(most, pair.debt - keep_debt, by_collateral)
         return largest - largest // AMOUNT_MARGIN - LEAST_UNITS
 
     @staticmethod
-    def _key(reserve: Reserve) -> LiquidityKey:
+    def _build_key(reserve: Reserve) -> LiquidityKey:
         return LiquidityKey(holder=reserve.a_token, token=reserve.token)
 
 
-def _gain(pair: Pair, done: Liquidation) -> int:
+def _compute_gain(pair: Pair, done: Liquidation) -> int:
     """Return received minus spent, in base currency. May be negative."""
     spent = mul_div_floor(done.repaid, pair.debt_price, pair.debt_unit)
     return pair.collateral_value(done.received) - spent

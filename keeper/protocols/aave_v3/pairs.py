@@ -45,7 +45,7 @@ class Unhealthy:
 
     def pairs(self) -> tuple[Sequence[Opportunity], Sequence[Refusal]]:
         """Return the pairs that can be liquidated within the window, and the refused ones."""
-        refusal = self._refusal()
+        refusal = self._find_refusal()
         if refusal is not None:
             return (), (refusal,)
         found, refusals = list[Opportunity](), list[Refusal]()
@@ -54,34 +54,38 @@ class Unhealthy:
         backing = [at for at in legs if self.kept.is_collateral(at)]
         for debt in debts:
             for collateral in backing:
-                refusal = _pair_refusal(legs[debt], legs[collateral], self.window)
-                made = refusal or self._pair(debt, collateral)
+                refusal = _find_pair_refusal(legs[debt], legs[collateral], self.window)
+                made = refusal or self._build_pair(debt, collateral)
                 if isinstance(made, Refusal):
                     refusals.append(made)
                 else:
                     found.append(made)
         return tuple(found), tuple(refusals)
 
-    def _refusal(self) -> Refusal | None:
+    def _find_refusal(self) -> Refusal | None:
         position = self.ends[0]
         health = position.data.health_factor
         if health >= rules.LIQUIDATION_THRESHOLD:
-            return _no(SkipReason.NO_LONGER_LIQUIDATABLE, f"health factor {health}")
+            return _build_refusal(SkipReason.NO_LONGER_LIQUIDATABLE, f"health factor {health}")
         if not any(leg.collateral for leg in position.legs.values()):
-            return _no(SkipReason.NO_COLLATERAL, "nothing is left to seize")
+            return _build_refusal(SkipReason.NO_COLLATERAL, "nothing is left to seize")
         if not self.pool.liquidations_allowed and health >= rules.CLOSE_FACTOR_THRESHOLD:
-            return _no(SkipReason.SENTINEL, "the price oracle sentinel forbids liquidations")
+            return _build_refusal(
+                SkipReason.SENTINEL, "the price oracle sentinel forbids liquidations"
+            )
         return None
 
-    def _pair(self, debt: int, collateral: int) -> PairOpportunity | Refusal:
+    def _build_pair(self, debt: int, collateral: int) -> PairOpportunity | Refusal:
         first, last = (self.clock.pair(self.kept, end, debt, collateral) for end in self.ends)
         owed, backing = self.pool.reserves[debt], self.pool.reserves[collateral]
         if min(first.debt_price, first.collateral_price) == 0:
             symbols = f"{owed.reserve.symbol} / {backing.reserve.symbol}"
-            return _no(SkipReason.PRICE_UNAVAILABLE, f"{symbols}: a price is zero")
+            return _build_refusal(SkipReason.PRICE_UNAVAILABLE, f"{symbols}: a price is zero")
         if first.bonus == 0:
             symbols = f"{owed.reserve.symbol} / {backing.reserve.symbol}"
-            return _no(SkipReason.NOT_COLLATERAL, f"{symbols}: no liquidation bonus is set")
+            return _build_refusal(
+                SkipReason.NOT_COLLATERAL, f"{symbols}: no liquidation bonus is set"
+            )
         structure = self.pool.structure
         pair = PairOpportunity(
             market=structure.key,
@@ -95,11 +99,11 @@ class Unhealthy:
             last=last,
             payable=backing.available,
             gas=gas_of(len(self.ends[0].legs), structure.rules),
-            continued=partial(self._after, (debt, collateral)),
+            continued=partial(self._compute_account_after, (debt, collateral)),
         )
-        return pair if backing.available else _lent_out(pair, structure.base_unit)
+        return pair if backing.available else _refuse_lent_out(pair, structure.base_unit)
 
-    def _after(
+    def _compute_account_after(
         self, legs: tuple[int, int], first: Liquidation, last: Liquidation
     ) -> Afterwards | None:
         """Return the account after a pair's liquidation, from its amounts at the window's ends."""
@@ -118,22 +122,22 @@ class Unhealthy:
         return Afterwards(health_factor=health, opportunities=left.pairs()[0])
 
 
-def _pair_refusal(debt: Leg, collateral: Leg, window: Window) -> Refusal | None:
+def _find_pair_refusal(debt: Leg, collateral: Leg, window: Window) -> Refusal | None:
     """Return the reason against a pair. Source: ``ValidationLogic.validateLiquidationCall``."""
     for leg in (collateral, debt):
-        refusal = _reserve_refusal(leg, window)
+        refusal = _find_reserve_refusal(leg, window)
         if refusal is not None:
             return refusal
     symbol = collateral.state.reserve.symbol
     if collateral.collateral == 0:
-        return _no(SkipReason.NOT_COLLATERAL, f"{symbol} backs nothing")
+        return _build_refusal(SkipReason.NOT_COLLATERAL, f"{symbol} backs nothing")
     if debt.state.reserve.foreign_debt_token:
         detail = f"the debt token of {debt.state.reserve.symbol} is not Aave's own"
-        return _no(SkipReason.UNSUPPORTED_REVISION, detail)
+        return _build_refusal(SkipReason.UNSUPPORTED_REVISION, detail)
     return None
 
 
-def _lent_out(pair: PairOpportunity, base_unit: BaseCurrency) -> Refusal:
+def _refuse_lent_out(pair: PairOpportunity, base_unit: BaseCurrency) -> Refusal:
     """Refuse a pair with collateral that is entirely lent out, and state the missed bonus."""
     missed = pair.bonus_at_most * 100 // base_unit
     word = "USD" if base_unit == USD_E8 else "of the base currency"
@@ -141,17 +145,17 @@ def _lent_out(pair: PairOpportunity, base_unit: BaseCurrency) -> Refusal:
         f"the pool holds no {pair.collateral.symbol}, all of it is lent out: "
         f"a bonus of {missed // 100}.{missed % 100:02} {word} is missed"
     )
-    return _no(SkipReason.RESERVE_ILLIQUID, detail)
+    return _build_refusal(SkipReason.RESERVE_ILLIQUID, detail)
 
 
-def _reserve_refusal(leg: Leg, window: Window) -> Refusal | None:
+def _find_reserve_refusal(leg: Leg, window: Window) -> Refusal | None:
     symbol, configuration = leg.state.reserve.symbol, leg.state.configuration
     if not configuration.active:
-        return _no(SkipReason.RESERVE_INACTIVE, f"{symbol} is inactive")
+        return _build_refusal(SkipReason.RESERVE_INACTIVE, f"{symbol} is inactive")
     if configuration.paused:
-        return _no(SkipReason.RESERVE_PAUSED, f"{symbol} is paused")
+        return _build_refusal(SkipReason.RESERVE_PAUSED, f"{symbol} is paused")
     if leg.state.grace_until >= window.earliest:
-        return _no(SkipReason.GRACE_PERIOD, f"{symbol}: until {leg.state.grace_until}")
+        return _build_refusal(SkipReason.GRACE_PERIOD, f"{symbol}: until {leg.state.grace_until}")
     return None
 
 
@@ -161,5 +165,5 @@ def gas_of(legs: int, rulebook: Rules) -> Gas:
     return Gas(base + GAS_PER_FURTHER_LEG * max(0, legs - 2))
 
 
-def _no(reason: SkipReason, detail: str) -> Refusal:
+def _build_refusal(reason: SkipReason, detail: str) -> Refusal:
     return Refusal(reason=reason, detail=detail)

@@ -92,14 +92,14 @@ class Clock:
             holding = account.holdings.get(at)
             if holding is None:
                 raise Unread(f"the balance of {weighed.state.reserve.symbol}")
-            leg = legs[at] = self._leg(weighed, holding, backs=backs, owed=owed)
+            leg = legs[at] = self._compute_leg(weighed, holding, backs=backs, owed=owed)
             total += leg.collateral_value
             weighted += leg.collateral_value * leg.threshold
             debt += leg.debt_value
         sums = Sums(total=total, weighted=weighted, debt=debt)
         return Position(now=self.now, legs=legs, data=sums.data(self.pool.structure.rules))
 
-    def _leg(self, weighed: Weighed, holding: Holding, *, backs: bool, owed: bool) -> Leg:
+    def _compute_leg(self, weighed: Weighed, holding: Holding, *, backs: bool, owed: bool) -> Leg:
         """Return the leg of a balance, rounded by ``select_roundings``."""
         price, unit = weighed.price, weighed.unit
         collateral = debt = _NO_UNITS
@@ -134,7 +134,7 @@ class Clock:
         key = at, category
         if key not in self._weighed:
             state, anyone = self.pool.reserves[at], Account(0, category, {})
-            mode = self._category_of(at, anyone)
+            mode = self._find_category(at, anyone)
             own = state.configuration.liquidation_bonus
             bonus = mode.liquidation_bonus if mode else own
             weights, indices = self.weights(at, anyone), self.indices(at)
@@ -150,14 +150,14 @@ class Clock:
             Unpriced: the price that the pool would read failed.
         """
         rulebook, state = self.pool.structure.rules, self.pool.reserves[at]
-        category = self._category_of(at, account)
+        category = self._find_category(at, account)
         own = self.pool.categories.get(account.category) if account.category else None
         if own is not None and own.has_price and own.price is None:
             raise Unpriced(f"the price source of eMode {account.category} fails")
         backs = (
             state.configuration.liquidation_threshold != 0 or not rulebook.needs_reserve_threshold
         )
-        return _price(state, category), _threshold(state, category), backs
+        return _get_price(state, category), _get_threshold(state, category), backs
 
     def indices(self, at: int) -> tuple[int, int]:
         """Return a reserve's supply and variable debt indices (ray) at this timestamp."""
@@ -167,7 +167,7 @@ class Clock:
         """Return a scaled variable debt in token units, rounded as in ``rules.roundings``."""
         return self._borrowed(scaled, index, RAY)
 
-    def _category_of(self, at: int, account: Account) -> Category | None:
+    def _find_category(self, at: int, account: Account) -> Category | None:
         """Return the eMode that applies to this reserve for this account."""
         if account.category == 0:
             return None
@@ -210,13 +210,13 @@ _UNSET: Final = Category(
 """An eMode that is not set up: all its parameters are zero in the pool's storage."""
 
 
-def _threshold(state: ReserveState, category: Category | None) -> Bps:
+def _get_threshold(state: ReserveState, category: Category | None) -> Bps:
     if category is not None:
         return category.liquidation_threshold
     return state.configuration.liquidation_threshold
 
 
-def _price(state: ReserveState, category: Category | None) -> BaseCurrency:
+def _get_price(state: ReserveState, category: Category | None) -> BaseCurrency:
     """Return the pool's price of this reserve for this account.
 
     Source: ``GenericLogic.calculateUserAccountData``, core-v3 1.19.3 (the eMode's own price, unless

@@ -53,9 +53,11 @@ class StructureRead(NamedTuple):
 
 def pool_calls(structure: Structure) -> list[Call]:
     """Return the reads of everything but accounts."""
-    calls = [call for reserve in structure.reserves for call in _reserve_calls(structure, reserve)]
+    calls = [
+        call for reserve in structure.reserves for call in _build_reserve_calls(structure, reserve)
+    ]
     for category in structure.categories:
-        calls += _category_calls(structure, category)
+        calls += _build_category_calls(structure, category)
     if structure.sentinel is not None:
         calls.append(ask(structure.sentinel, "isLiquidationAllowed()"))
     calls.append(ask(structure.pool, "FLASHLOAN_PREMIUM_TOTAL()"))
@@ -64,8 +66,10 @@ def pool_calls(structure: Structure) -> list[Call]:
 
 def pool_state(structure: Structure, answers: Answers) -> PoolState:
     """Decode the market from the results of its pool calls. MarketUnreadable if invalid."""
-    reserves = {r.identity: _reserve_state(structure, r, answers) for r in structure.reserves}
-    categories = {at: _category(structure, at, answers) for at in structure.categories}
+    reserves = {
+        r.identity: _decode_reserve_state(structure, r, answers) for r in structure.reserves
+    }
+    categories = {at: _decode_category(structure, at, answers) for at in structure.categories}
     allowed = structure.sentinel is None or answers.maybe_integer() == 1  # mutation: F27 sentinel
     premium = answers.integer("the pool's FLASHLOAN_PREMIUM_TOTAL")
     return PoolState(
@@ -96,7 +100,7 @@ def structure_read(structure: Structure, answers: Answers) -> StructureRead | No
     )
     tokens = own.tokens
     if listed.success:
-        tokens = _listed_tokens(listed.data)
+        tokens = _decode_reserve_list(listed.data)
     stated = StructureRead(
         tokens,
         own.revision if revision is None else revision,
@@ -106,12 +110,12 @@ def structure_read(structure: Structure, answers: Answers) -> StructureRead | No
 
 
 @lru_cache(maxsize=64)
-def _listed_tokens(answer: bytes) -> tuple[str, ...]:
+def _decode_reserve_list(answer: bytes) -> tuple[str, ...]:
     """Decode the list of reserves. Cached, since the bytes rarely change between blocks."""
     return tuple(decoded(("address[]",), answer, "the pool's list of reserves")[0])
 
 
-def _reserve_calls(structure: Structure, reserve: Reserve) -> list[Call]:
+def _build_reserve_calls(structure: Structure, reserve: Reserve) -> list[Call]:
     pool, token = structure.pool, reserve.token
     calls = [
         ask(pool, "getReserveData(address)", token),
@@ -129,7 +133,7 @@ def _reserve_calls(structure: Structure, reserve: Reserve) -> list[Call]:
     return calls
 
 
-def _reserve_state(structure: Structure, reserve: Reserve, answers: Answers) -> ReserveState:
+def _decode_reserve_state(structure: Structure, reserve: Reserve, answers: Answers) -> ReserveState:
     data = answers.data(f"getReserveData of {reserve.symbol}")
     if len(data) < RESERVE_WORDS * 32:
         raise MarketUnreadable(f"getReserveData of {reserve.symbol} is too short")
@@ -141,7 +145,7 @@ def _reserve_state(structure: Structure, reserve: Reserve, answers: Answers) -> 
         counted = answers.maybe_integer() or 0
         if structure.revision >= ALWAYS_VIRTUAL_FROM or configuration.virtual_accounting:
             available = min(available, counted)
-    stated = _round(answers.next()) if reserve.price_source.feed is not None else None
+    stated = _decode_round(answers.next()) if reserve.price_source.feed is not None else None
     return ReserveState(
         reserve=reserve,
         configuration=configuration,
@@ -160,7 +164,7 @@ def _reserve_state(structure: Structure, reserve: Reserve, answers: Answers) -> 
     )
 
 
-def _round(answer: CallResult) -> Round:
+def _decode_round(answer: CallResult) -> Round:
     """Decode ``latestRoundData``. ``UNTOLD`` if it does not have that shape."""
     if not answer.success or len(answer.data) < ROUND_WORDS * 32:
         return UNTOLD
@@ -172,7 +176,7 @@ def _round(answer: CallResult) -> Round:
     )
 
 
-def _category_calls(structure: Structure, category: int) -> list[Call]:
+def _build_category_calls(structure: Structure, category: int) -> list[Call]:
     pool = structure.pool
     if structure.rules.emode_bitmaps:
         return [
@@ -188,7 +192,7 @@ def _category_calls(structure: Structure, category: int) -> list[Call]:
     return calls
 
 
-def _category(structure: Structure, category: int, answers: Answers) -> Category:
+def _decode_category(structure: Structure, category: int, answers: Answers) -> Category:
     what = f"eMode {category}"
     data = answers.data(what)
     if not structure.rules.emode_bitmaps:

@@ -21,8 +21,8 @@ def market_facts(snapshot: MarketSnapshot) -> object:
 
     The structure and each reserve are separate parts, which are stored once while unchanged.
     """
-    pool = _own(snapshot).pool
-    reserves = {at: Part(_reserve(state)) for at, state in pool.reserves.items()}
+    pool = _narrow_snapshot(snapshot).pool
+    reserves = {at: Part(_encode_reserve(state)) for at, state in pool.reserves.items()}
     own = {field.name: getattr(pool, field.name) for field in dataclasses.fields(pool)}
     return {
         "version": VERSION,
@@ -30,17 +30,17 @@ def market_facts(snapshot: MarketSnapshot) -> object:
     }
 
 
-def _reserve(state: ReserveState) -> object:
+def _encode_reserve(state: ReserveState) -> object:
     own = {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
     return own | {"reserve": Part(state.reserve)}
 
 
 def account_facts(snapshot: MarketSnapshot, account: Address) -> object | None:
     """Encode the account's flags, eMode and holdings, before interest."""
-    return _own(snapshot).borrowers.get(account)
+    return _narrow_snapshot(snapshot).borrowers.get(account)
 
 
-def _own(snapshot: MarketSnapshot) -> AaveSnapshot:
+def _narrow_snapshot(snapshot: MarketSnapshot) -> AaveSnapshot:
     """Return the snapshot as this protocol's own type, also if it is wrapped."""
     return cast(AaveSnapshot, snapshot)
 

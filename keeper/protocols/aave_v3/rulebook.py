@@ -67,7 +67,7 @@ _V31: Final = Rules(
 )
 
 
-def _v32(commit: str) -> Rules:
+def _build_v32(commit: str) -> Rules:
     return Rules(
         version="3.2",
         commit=commit,
@@ -82,8 +82,8 @@ RULEBOOK: Final[dict[int, Rules]] = {
     1: _V30,
     3: _V30,
     4: _V31,
-    5: _v32("7c6023e6"),
-    6: _v32("58e60a24"),
+    5: _build_v32("7c6023e6"),
+    6: _build_v32("58e60a24"),
     7: Rules(
         version="3.3",
         commit="5431379f",

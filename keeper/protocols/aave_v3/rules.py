@@ -248,7 +248,7 @@ def liquidation(pair: Pair, debt_to_cover: int, rules: Rules) -> Liquidation:
         value //= pair.debt_price * pair.collateral_unit
         divide = mul_div_ceil if rules.directed_rounding else mul_div_half_up
         repaid = divide(value, BPS, pair.bonus)
-    received = seized - _fee(seized, pair, rules)
+    received = seized - _compute_protocol_fee(seized, pair, rules)
     return Liquidation(
         close=close,
         repaid=TokenUnits(repaid),
@@ -262,7 +262,7 @@ def liquidation(pair: Pair, debt_to_cover: int, rules: Rules) -> Liquidation:
     )
 
 
-def _fee(seized: int, pair: Pair, rules: Rules) -> int:
+def _compute_protocol_fee(seized: int, pair: Pair, rules: Rules) -> int:
     """Return the protocol's share of the bonus, in collateral."""
     if pair.protocol_fee == 0:
         return 0

@@ -41,14 +41,14 @@ def factors(clock: Clock, codes: Codes) -> tuple[Factors, Flags]:
             by_code[code] = math.nan
             continue
         try:
-            by_code[code] = _factor(clock, at, category, role)
+            by_code[code] = _compute_factor(clock, at, category, role)
         except Unpriced:
             by_code[code], unpriced[code] = math.nan, True
     legs = 2 * len(clock.pool.reserves)
     return Factors(by_code=by_code, rounded_off=ROUNDED_OFF + 2 * legs), unpriced
 
 
-def _factor(clock: Clock, at: int, category: int, role: int) -> float:
+def _compute_factor(clock: Clock, at: int, category: int, role: int) -> float:
     """Return base units per scaled unit, weighted for collateral and negative for debt.
 
     Raises:

@@ -125,7 +125,7 @@ class AaveSnapshot:
     def _clocks(self) -> dict[Timestamp, Clock]:
         return {}
 
-    def _clock_at(self, moment: Timestamp) -> Clock:
+    def _get_projection(self, moment: Timestamp) -> Clock:
         """Return the pool projected to a timestamp, computed once for all accounts."""
         if moment not in self._clocks:
             self._clocks[moment] = Clock(self.pool, moment)
@@ -135,18 +135,20 @@ class AaveSnapshot:
     def screen(self) -> Screen:
         """The screening pass over all accounts at this block, computed on first access."""
         factors, unpriced = screen.factors(self.clock, self.view.columns.codes)
-        return Screen(view=self.view, factors=factors, unpriced=unpriced, exact=self._exact)
+        return Screen(view=self.view, factors=factors, unpriced=unpriced, exact=self._value_rows)
 
-    def _exact(self, rows: Rows) -> Iterator[AccountHealth]:
+    def _value_rows(self, rows: Rows) -> Iterator[AccountHealth]:
         codes = self.view.columns.codes
         totals = Totals(self.clock, codes)
         for part, block in self.view.blocks(rows):
             names = Listed(self.view, part)
             for at, (account, data) in enumerate(zip(names, totals.of_block(block), strict=True)):
                 if data is None:
-                    yield self._health(account, decoded(block.taken(np.array([at])), codes)[0])
+                    yield self._compute_health(
+                        account, decoded(block.taken(np.array([at])), codes)[0]
+                    )
                 else:
-                    yield self._stated(account, data)
+                    yield self._build_health(account, data)
 
     def tabulated(self) -> Tabulated:
         """Return all accounts with debt as columns, for what-if questions about prices."""
@@ -154,7 +156,7 @@ class AaveSnapshot:
 
     @cached_property
     def _healths(self) -> tuple[AccountHealth, ...]:
-        return ordered(self._exact(np.flatnonzero(self.view.owes())))
+        return ordered(self._value_rows(np.flatnonzero(self.view.owes())))
 
     def liquidatable(self) -> Sequence[AccountHealth]:
         """Return the liquidatable accounts without valuing those far from the threshold."""
@@ -175,15 +177,15 @@ class AaveSnapshot:
     def account(self, account: Address) -> AccountHealth | None:
         """Return one account's health. None if it has no debt, or never borrowed."""
         kept = self.kept(account)
-        return None if kept is None or not kept.owes else self._health(account, kept)
+        return None if kept is None or not kept.owes else self._compute_health(account, kept)
 
-    def _health(self, account: Address, kept: Account) -> AccountHealth:
+    def _compute_health(self, account: Address, kept: Account) -> AccountHealth:
         try:
-            return self._stated(account, self.clock.position(kept).data)
+            return self._build_health(account, self.clock.position(kept).data)
         except (Unpriced, Unread) as reason:
-            return self._unpriced(account, str(reason))
+            return self._build_unpriced(account, str(reason))
 
-    def _stated(self, account: Address, data: AccountData) -> AccountHealth:
+    def _build_health(self, account: Address, data: AccountData) -> AccountHealth:
         return AccountHealth(
             market=self.market,
             account=account,
@@ -193,7 +195,7 @@ class AaveSnapshot:
             liquidatable=data.health_factor < rules.LIQUIDATION_THRESHOLD,
         )
 
-    def _unpriced(self, account: Address, reason: str) -> AccountHealth:
+    def _build_unpriced(self, account: Address, reason: str) -> AccountHealth:
         return AccountHealth(
             market=self.market,
             account=account,
@@ -213,8 +215,8 @@ class AaveSnapshot:
             legs = self.clock.position(kept).legs.values()
         except (Unpriced, Unread):
             return (), ()
-        collateral = (_balance(leg, leg.collateral, leg.collateral_value) for leg in legs)
-        debts = (_balance(leg, leg.debt, leg.debt_value) for leg in legs)
+        collateral = (_build_balance(leg, leg.collateral, leg.collateral_value) for leg in legs)
+        debts = (_build_balance(leg, leg.debt, leg.debt_value) for leg in legs)
         return (
             tuple(balance for balance in collateral if balance.amount),
             tuple(balance for balance in debts if balance.amount),
@@ -226,7 +228,7 @@ class AaveSnapshot:
 
     def is_auditable(self, account: Address) -> bool:
         """Return whether the account is known and valued at this block."""
-        return self._position(account) is not None
+        return self._compute_position(account) is not None
 
     def audit_calls(self, account: Address) -> Sequence[Call]:
         """Return the pool's own ``getUserAccountData``."""
@@ -236,14 +238,14 @@ class AaveSnapshot:
         self, account: Address, results: Sequence[CallResult]
     ) -> Sequence[Difference] | None:
         """Return the differences from ``getUserAccountData``. None if ours is unpriced."""
-        position = self._position(account)
+        position = self._compute_position(account)
         if position is None:
             return None
         return parity.differences(self.market, account, position.data, results)
 
     def exposure(self, account: Address) -> Exposure | None:
         """Return the account's legs with thresholds and bonuses. None if it is unpriced."""
-        position = self._position(account)
+        position = self._compute_position(account)
         return None if position is None else exposure_of(position)
 
     def exposures(self, accounts: Sequence[Address]) -> Iterator[tuple[Address, Exposure]]:
@@ -259,15 +261,17 @@ class AaveSnapshot:
         kept = self.kept(account)
         if kept is None or not kept.owes:
             return None
-        found = self._advice(kept, target, Timestamp(max(holds_until, self.head.timestamp)))
+        found = self._compute_advice_at(
+            kept, target, Timestamp(max(holds_until, self.head.timestamp))
+        )
         return replace(found, block_number=self.head.number, timestamp=self.head.timestamp)
 
-    def _advice(self, kept: Account, target: Wad, moment: Timestamp) -> Advice:
+    def _compute_advice_at(self, kept: Account, target: Wad, moment: Timestamp) -> Advice:
         if not self.pool.structure.supported:
             why = f"pool revision {self.pool.structure.revision} is observed only"
         else:
             try:
-                return advised(kept, self.clock, self._clock_at(moment), target)
+                return advised(kept, self.clock, self._get_projection(moment), target)
             except (Unpriced, Unread) as reason:
                 why = f"the account cannot be valued: {reason}"
         return Advice(target=target, holds_until=moment, impossible=(why,))
@@ -294,7 +298,7 @@ class AaveSnapshot:
         """Return an account's clearing as a call of the vault."""
         return clear_step(self.pool.structure.pool, account)
 
-    def _position(self, account: Address) -> Position | None:
+    def _compute_position(self, account: Address) -> Position | None:
         kept = self.kept(account)
         try:
             return None if kept is None else self.clock.position(kept)
@@ -314,7 +318,7 @@ class AaveSnapshot:
             return None
         until = window.deadline
         if until not in self._bounds:
-            self._bounds[until] = bonus_bound(self.clock, self._clock_at(until))
+            self._bounds[until] = bonus_bound(self.clock, self._get_projection(until))
         bound = self._bounds[until]
         if bound is None:
             return None
@@ -330,16 +334,18 @@ class AaveSnapshot:
         """Return the pairs that can be liquidated within ``window``, and the refused ones."""
         kept = self.kept(account)
         if kept is None:
-            return (), (_no(SkipReason.NO_LONGER_LIQUIDATABLE, "the market does not know it"),)
+            return (), (
+                _build_refusal(SkipReason.NO_LONGER_LIQUIDATABLE, "the market does not know it"),
+            )
         if not self.pool.structure.supported:
             revision = self.pool.structure.revision
             detail = f"pool revision {revision} is observed only"
-            return (), (_no(SkipReason.UNSUPPORTED_REVISION, detail),)
+            return (), (_build_refusal(SkipReason.UNSUPPORTED_REVISION, detail),)
         try:
-            clocks = self._clock_at(window.earliest), self._clock_at(window.deadline)
+            clocks = self._get_projection(window.earliest), self._get_projection(window.deadline)
             ends = clocks[0].position(kept), clocks[1].position(kept)
         except (Unpriced, Unread) as reason:
-            return (), (_no(SkipReason.PRICE_UNAVAILABLE, str(reason)),)
+            return (), (_build_refusal(SkipReason.PRICE_UNAVAILABLE, str(reason)),)
         borrower = Unhealthy(
             pool=self.pool,
             clock=self.clock,
@@ -352,7 +358,7 @@ class AaveSnapshot:
         return borrower.pairs()
 
 
-def _balance(leg: Leg, amount: TokenUnits, value: BaseCurrency) -> Balance:
+def _build_balance(leg: Leg, amount: TokenUnits, value: BaseCurrency) -> Balance:
     return Balance(
         token=leg.state.reserve.token,
         symbol=leg.state.reserve.symbol,
@@ -362,5 +368,5 @@ def _balance(leg: Leg, amount: TokenUnits, value: BaseCurrency) -> Balance:
     )
 
 
-def _no(reason: SkipReason, detail: str) -> Refusal:
+def _build_refusal(reason: SkipReason, detail: str) -> Refusal:
     return Refusal(reason=reason, detail=detail)

@@ -46,10 +46,10 @@ async def price_sources(
         open_ = [at for at in open_ if below[at] != ZERO_ADDRESS]
         if not open_:
             break
-        questions = [question for at in open_ for question in _questions(below[at])]
+        questions = [question for at in open_ for question in _build_questions(below[at])]
         answers = Answers(await reader.aggregate(questions, basis))
         for at in open_:
-            feed, next_below = _unwrapped(below[at], answers)
+            feed, next_below = _unwrap_source(below[at], answers)
             if feed is not None:
                 found[at] = PriceSource(
                     source=sources[at],
@@ -62,10 +62,10 @@ async def price_sources(
         kept if kept is not None else PriceSource(source=source)
         for kept, source in zip(found, sources, strict=True)
     ]
-    return await _bounded(reader, known, basis)
+    return await _fetch_bounds(reader, known, basis)
 
 
-async def _bounded(
+async def _fetch_bounds(
     reader: ChainReader, sources: Sequence[PriceSource], basis: Basis
 ) -> list[PriceSource]:
     """Return the sources with the bounds of their aggregators."""
@@ -74,7 +74,7 @@ async def _bounded(
         return list(sources)
     calls = [ask(aggregator, name) for aggregator in asked for name in BOUND_GETTERS]
     answers = Answers(await reader.aggregate(calls, basis))
-    bounds = {aggregator: _bounds(answers) for aggregator in asked}
+    bounds = {aggregator: _decode_bounds(answers) for aggregator in asked}
     return [
         one
         if one.aggregator is None
@@ -83,23 +83,23 @@ async def _bounded(
     ]
 
 
-def _bounds(answers: Answers) -> tuple[int | None, int | None]:
+def _decode_bounds(answers: Answers) -> tuple[int | None, int | None]:
     """Return the minimum and maximum of an aggregator, preferring the newer getters."""
-    low, high, older_low, older_high = (_signed(answers.next()) for _ in BOUND_GETTERS)
+    low, high, older_low, older_high = (_decode_signed(answers.next()) for _ in BOUND_GETTERS)
     return low if low is not None else older_low, high if high is not None else older_high
 
 
-def _signed(answer: CallResult) -> int | None:
+def _decode_signed(answer: CallResult) -> int | None:
     return signed_word(answer.data, 0) if answer.success and len(answer.data) == WORD else None
 
 
-def _questions(source: Address | None) -> list[Call]:
+def _build_questions(source: Address | None) -> list[Call]:
     target = source or ZERO_ADDRESS
     names = ("latestRoundData()", "aggregator()", "decimals()", *ADAPTER_GETTERS)
     return [ask(target, name) for name in names]
 
 
-def _unwrapped(
+def _unwrap_source(
     source: Address | None, answers: Answers
 ) -> tuple[PriceSource | None, Address | None]:
     """Return the source if it is a feed, else the layer below."""

@@ -27,19 +27,19 @@ def supply_refusal(
         if shut:
             return f"the reserve is {name}"
     if not account.is_collateral(at):
-        why = _not_flagged(pool, account, at)
+        why = _find_collateral_refusal(pool, account, at)
         if why:
             return why
-    return "" if clock is None else _over_cap(state, amount, clock)
+    return "" if clock is None else _check_supply_cap(state, amount, clock)
 
 
-def _not_flagged(pool: PoolState, account: Account, at: int) -> str:
+def _find_collateral_refusal(pool: PoolState, account: Account, at: int) -> str:
     """Return why a first supply would not be used as collateral. Empty if it would.
 
     Source: ``ValidationLogic.validateAutomaticUseAsCollateral``, core-v3 1.19.3 and aave-v3-origin
     5a230ec8. Ignores the role that may enable isolated assets.
     """
-    if _ltv(pool, account, at) == 0:
+    if _get_ltv(pool, account, at) == 0:
         return "with a loan-to-value of zero it would not be used as collateral"
     if pool.reserves[at].configuration.debt_ceiling:
         return "as an isolated asset it would not be used as collateral"
@@ -50,7 +50,7 @@ def _not_flagged(pool: PoolState, account: Account, at: int) -> str:
     return ""
 
 
-def _ltv(pool: PoolState, account: Account, at: int) -> int:
+def _get_ltv(pool: PoolState, account: Account, at: int) -> int:
     """Return the loan-to-value that applies. The eMode's own counts from 3.6."""
     category: Category | None = pool.categories.get(account.category)
     if (
@@ -63,7 +63,7 @@ def _ltv(pool: PoolState, account: Account, at: int) -> int:
     return pool.reserves[at].configuration.ltv
 
 
-def _over_cap(state: ReserveState, amount: int, clock: Clock) -> str:
+def _check_supply_cap(state: ReserveState, amount: int, clock: Clock) -> str:
     """Return why the supply cap refuses ``amount`` at the clock's time."""
     cap = state.configuration.supply_cap * state.unit
     if not cap:
@@ -71,7 +71,7 @@ def _over_cap(state: ReserveState, amount: int, clock: Clock) -> str:
     if state.scaled_supply is None or state.scaled_debt is None:
         return "how much of it is supplied could not be read, and there is a cap"
     index, rulebook = clock.indices(state.reserve.identity)[0], clock.pool.structure.rules
-    supplied = state.scaled_supply + state.accrued_to_treasury + _accrued(state, clock)
+    supplied = state.scaled_supply + state.accrued_to_treasury + _compute_accrued(state, clock)
     if rulebook.directed_rounding:
         # The most that is rounded down, scaled, to what rounded down again is the cap.
         scaled_room = ((cap + 1) * RAY - 1) // index - supplied
@@ -83,7 +83,7 @@ def _over_cap(state: ReserveState, amount: int, clock: Clock) -> str:
     return f"{amount} units are needed, and the supply cap has room for {room}"
 
 
-def _accrued(state: ReserveState, clock: Clock) -> int:
+def _compute_accrued(state: ReserveState, clock: Clock) -> int:
     """Return the scaled amount accrued to the treasury by then.
 
     The treasury's part of stable debts (up to 3.1) is unknown here and left out.

@@ -33,13 +33,13 @@ def tabulated(view: View, clock: Clock) -> Tabulated:
 
     Accounts with a stable rate, a missing price or a missing balance are listed apart.
     """
-    weights, totals = _weights(clock, view.columns.codes), Totals(clock, view.columns.codes)
+    weights, totals = _compute_weights(clock, view.columns.codes), Totals(clock, view.columns.codes)
     rows = np.flatnonzero(view.owes())
     told, health, verdict = (np.zeros(len(rows), dtype=t) for t in (np.bool_, float, np.bool_))
     legs, at = list[tuple[Rows, Rows, Floats]](), 0
     for part, block in view.blocks(rows):
         here = slice(at, at + len(part))
-        told[here], health[here], verdict[here] = _exact(block, totals)
+        told[here], health[here], verdict[here] = _compute_exact(block, totals)
         value = approximate(block.words) * weights.worth[block.code]
         counts = (value > 0) & told[here][block.owner]
         legs.append(
@@ -70,7 +70,7 @@ def tabulated(view: View, clock: Clock) -> Tabulated:
     )
 
 
-def _exact(block: Block, totals: Totals) -> tuple[list[bool], list[float], list[bool]]:
+def _compute_exact(block: Block, totals: Totals) -> tuple[list[bool], list[float], list[bool]]:
     """Return whether each account is valued, its health factor and whether it is liquidatable."""
     told, health, verdict = list[bool](), list[float](), list[bool]()
     for data in totals.of_block(block):
@@ -81,7 +81,7 @@ def _exact(block: Block, totals: Totals) -> tuple[list[bool], list[float], list[
     return told, health, verdict
 
 
-def _weights(clock: Clock, codes: Codes) -> _Weights:
+def _compute_weights(clock: Clock, codes: Codes) -> _Weights:
     size = len(codes.keys)
     worth, threshold = np.zeros(size), np.zeros(size)
     bonus, reserve = np.ones(size), np.zeros(size, dtype=np.int64)

@@ -33,7 +33,7 @@ class Totals:
         self._counted: list[_Counted | None] = []
         self._told: list[bool] = []
         for key in codes.keys:
-            counted, told = _counted(clock, key)
+            counted, told = _compute_counted(clock, key)
             self._counted.append(counted)
             self._told.append(told)
 
@@ -42,10 +42,10 @@ class Totals:
         legs = list(zip(block.code.tolist(), block.words.tolist(), strict=True))
         at = 0
         for count in block.count.tolist():
-            yield self._of(legs[at : at + count])
+            yield self._compute_account(legs[at : at + count])
             at += count
 
-    def _of(self, legs: _Legs) -> AccountData | None:
+    def _compute_account(self, legs: _Legs) -> AccountData | None:
         """Return one account's totals, rounded as the rules state."""
         total = weighted = debt = 0
         for code, words in legs:
@@ -65,7 +65,7 @@ class Totals:
         return rules.Sums(total=total, weighted=weighted, debt=debt).data(self._rules)
 
 
-def _counted(clock: Clock, key: Key) -> tuple[_Counted | None, bool]:
+def _compute_counted(clock: Clock, key: Key) -> tuple[_Counted | None, bool]:
     """Return the factors of a code (None for nothing), and whether they are complete."""
     category, at, role = key
     if at not in clock.pool.reserves or role in _IDLE:

@@ -121,9 +121,9 @@ class MorphoDeployment:
 
     def freeze_structure(self) -> Callable[[], str]:
         """Return a function that encodes the structure as JSON (``KeepsStructure``)."""
-        return partial(self._facts_of, self.structure)
+        return partial(self._encode_facts, self.structure)
 
-    def _facts_of(self, structure: Structure) -> str:
+    def _encode_facts(self, structure: Structure) -> str:
         facts = self._facts
         if facts is None or facts[0] is not structure:
             self._facts = facts = structure, canonical(structure)
@@ -150,18 +150,18 @@ class MorphoDeployment:
         Their markets are stored, so that ``load`` need not read every market. A market that
         discovery did not find becomes known by its creation or its first borrower.
         """
-        pairs = self._followed_pairs(logs)
+        pairs = self._find_followed_pairs(logs)
         self.write_borrowers(pairs)
         return events.accounts(pairs)
 
-    def _followed_pairs(self, logs: LogTable) -> frozenset[Pair]:
+    def _find_followed_pairs(self, logs: LogTable) -> frozenset[Pair]:
         """Return the borrowers by market, in followed and in new markets."""
         pairs = events.history_borrowed(logs)
-        self._learn_markets({pair[0] for pair in pairs} | events.history_created(logs))
+        self._note_markets({pair[0] for pair in pairs} | events.history_created(logs))
         followed = self._created | self.structure.markets.keys()
         return frozenset(pair for pair in pairs if pair[0] in followed)
 
-    def _learn_markets(self, named: Collection[MarketId]) -> None:
+    def _note_markets(self, named: Collection[MarketId]) -> None:
         """Note markets with an unseen creation, unless the settings list market ids."""
         if not self._options.listed and self.known_structure is not None:
             self._created |= {*named} - self._described - self.known_structure.markets.keys()
@@ -182,7 +182,7 @@ class MorphoDeployment:
 
     async def load(self, head: Head, accounts: Collection[Address]) -> None:
         """Read these accounts in the markets where they borrowed, or in all if unknown."""
-        pairs = self._pairs(sorted(accounts))
+        pairs = self._locate_pairs(sorted(accounts))
         calls = reader.position_calls(self.morpho, pairs)
         answers = Answers(await self._chain.aggregate(calls, Basis(block_hash=head.hash)))
         self.write_positions(reader.positions(pairs, answers))
@@ -190,7 +190,7 @@ class MorphoDeployment:
             self.noted.pop(pair, None)
         self._loaded = True
 
-    def _pairs(self, accounts: Sequence[Address]) -> list[Pair]:
+    def _locate_pairs(self, accounts: Sequence[Address]) -> list[Pair]:
         """Return the markets where these accounts borrowed, or all markets if unknown."""
         addresses = packed(accounts)
         known = {e: b.index.rows_of(addresses) != UNKNOWN for e, b in self.books.items()}
@@ -247,7 +247,7 @@ class MorphoDeployment:
                 names = [one for one in STORED if f"{identity}/{one}" in arrays]
                 mine = {one: arrays[f"{identity}/{one}"] for one in names}
                 self.books[MarketId(identity)].merge(mine)
-                self._learn_markets({MarketId(identity)})
+                self._note_markets({MarketId(identity)})
 
     @property
     def log_filter(self) -> LogFilter:
@@ -273,7 +273,7 @@ class MorphoDeployment:
         self._turn += 1
         found = events.touched(logs)
         self._created |= found.created
-        self._learn_markets(found.named)
+        self._note_markets(found.named)
         concerned = self._created | self.structure.markets.keys()
         self.write_borrowers([pair for pair in found.borrowed if pair[0] in concerned])
         self.noted |= {pair: self._turn for pair in found.changed if self.is_followed(pair)}
@@ -281,7 +281,7 @@ class MorphoDeployment:
     def note_history(self, logs: LogTable, *, known_too: bool) -> int:
         """Note unknown positions in these logs, and with ``known_too`` the known ones."""
         self._turn += 1
-        markets, pairs = len(self._created), self._followed_pairs(logs)
+        markets, pairs = len(self._created), self._find_followed_pairs(logs)
         new = [pair for pair in pairs if not self.is_followed(pair)]
         self.write_borrowers(new)
         self.noted |= dict.fromkeys(pairs if known_too else new, self._turn)
@@ -322,7 +322,7 @@ class MorphoDeployment:
         """Return the reads that bring the deployment to ``head``. Constant except for positions."""
         structure = self.structure
         pairs = tuple(sorted(pair for pair in self.noted if pair[0] in structure.markets))
-        active = {e for e in structure.markets if self._borrowers_in(e) or not self._loaded}
+        active = {e for e in structure.markets if self._count_borrowers(e) or not self._loaded}
         active |= {identity for identity, _ in pairs}
         idle = self._idle.choose(structure.markets.keys() - active)
         self._asked = Asked(head.hash, self._turn, structure, frozenset(active), pairs, idle)
@@ -332,7 +332,7 @@ class MorphoDeployment:
             *reader.total_calls(self.morpho, idle),
         ]
 
-    def _borrowers_in(self, identity: MarketId) -> int:
+    def _count_borrowers(self, identity: MarketId) -> int:
         return len(self.books[identity]) if identity in self.books else 0
 
     def apply(self, head: Head, results: Sequence[CallResult]) -> Sequence[MorphoSnapshot]:
@@ -352,10 +352,12 @@ class MorphoDeployment:
         for pair in asked.pairs:
             if self.noted.get(pair, asked.turn + 1) <= asked.turn:
                 del self.noted[pair]
-        found = [self._snapshot(head, asked, read, each) for each in sorted(asked.active)]
+        found = [self._build_snapshot(head, asked, read, each) for each in sorted(asked.active)]
         return [replace(found[0], notes=asked.structure.warnings), *found[1:]] if found else []
 
-    def _snapshot(self, head: Head, asked: Asked, read: Read, each: MarketId) -> MorphoSnapshot:
+    def _build_snapshot(
+        self, head: Head, asked: Asked, read: Read, each: MarketId
+    ) -> MorphoSnapshot:
         market = asked.structure.markets[each]
         own = (market.loan.address, market.collateral.address)
         return MorphoSnapshot(

@@ -47,13 +47,15 @@ class Case:
 def advised(case: Case, target: Wad) -> Advice:
     """Return the cures that bring a debtor to ``target`` at the time of ``case.then``."""
     untreated = rules.health(case.position, case.then, case.price, case.lltv).factor
-    found = [] if untreated >= target else [_pledged(case, target), _repaid(case, target)]
+    found = (
+        [] if untreated >= target else [_find_supply(case, target), _find_repayment(case, target)]
+    )
     return Advice(
         target=target,
         holds_until=Timestamp(case.then.last_update),
         untreated=untreated,
         cures=cheapest_first(one for one in found if isinstance(one, Cure)),
-        prices=tuple(_prices(case)),
+        prices=tuple(_find_liquidation_prices(case)),
         impossible=tuple(one for one in found if isinstance(one, str)),
     )
 
@@ -74,7 +76,7 @@ def after_repaying(amount: int, position: Position, state: State) -> tuple[Posit
     return replace(position, borrow_shares=Shares(position.borrow_shares - shares)), left
 
 
-def _pledged(case: Case, target: Wad) -> Cure | str:
+def _find_supply(case: Case, target: Wad) -> Cure | str:
     """Return the smallest collateral to add. Source: ``Morpho.supplyCollateral``."""
     token, held = case.market.collateral, case.position.collateral
 
@@ -90,10 +92,10 @@ def _pledged(case: Case, target: Wad) -> Cure | str:
     amount = least(most, reaches, guess)
     if amount is None:
         return f"adding {token.symbol}: no amount of it that the contract can count is enough"
-    return _cure(CureKind.ADD_COLLATERAL, token, amount, case.collateral_price)
+    return _build_cure(CureKind.ADD_COLLATERAL, token, amount, case.collateral_price)
 
 
-def _repaid(case: Case, target: Wad) -> Cure:
+def _find_repayment(case: Case, target: Wad) -> Cure:
     """Return the smallest repayment. The whole debt is repaid by shares, which leaves none."""
     token, position, state = case.market.loan, case.position, case.then
 
@@ -108,7 +110,7 @@ def _repaid(case: Case, target: Wad) -> Cure:
     guess = Guess(now.borrowed - mul_div_floor(now.most, WAD, target), 4)
     amount = least(everything, reaches, guess) or everything
     clears = amount >= everything or after_repaying(amount, position, state) is None
-    return _cure(
+    return _build_cure(
         CureKind.REPAY_DEBT,
         token,
         everything if clears else amount,
@@ -117,7 +119,7 @@ def _repaid(case: Case, target: Wad) -> Cure:
     )
 
 
-def _cure(
+def _build_cure(
     kind: CureKind, token: Token, amount: int, price: BaseCurrency, *, clears: bool = False
 ) -> Cure:
     return Cure(
@@ -131,7 +133,7 @@ def _cure(
     )
 
 
-def _prices(case: Case) -> Iterator[LiquidationPrice]:
+def _find_liquidation_prices(case: Case) -> Iterator[LiquidationPrice]:
     """Yield the liquidation price of each token, in dollars, from the oracle's price.
 
     The oracle's price is exact. In dollars the collateral's is rounded down, the loan's up.

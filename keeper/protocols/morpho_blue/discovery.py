@@ -99,13 +99,16 @@ async def structure(
     Markets with a token or rate model that does not answer are left out with a warning.
     """
     basis = Basis(block_hash=head.hash)
-    found = await _by_factory(chain, options, found, basis)
+    found = await _filter_by_factory(chain, options, found, basis)
     known = {} if before is None else before.tokens
     wanted = {token for one in found.values() for token in (one.loan_token, one.collateral_token)}
-    tokens = {**known, **await _tokens(chain, {*wanted, *options.feeds} - known.keys(), basis)}
-    feeds = await _feeds(chain, options.feeds, basis) if before is None else before.feeds
+    tokens = {
+        **known,
+        **await _fetch_tokens(chain, {*wanted, *options.feeds} - known.keys(), basis),
+    }
+    feeds = await _fetch_feeds(chain, options.feeds, basis) if before is None else before.feeds
     old = {} if before is None else before.markets
-    irms = await _irms(chain, [one for each, one in found.items() if each not in old], head)
+    irms = await _fetch_irms(chain, [one for each, one in found.items() if each not in old], head)
     markets, warnings = dict[MarketId, Market](), list[str]()
     for each, params in sorted(found.items()):
         missing = [t for t in (params.loan_token, params.collateral_token) if t not in tokens]
@@ -133,7 +136,7 @@ async def structure(
     )
 
 
-async def _by_factory(
+async def _filter_by_factory(
     chain: ChainReader, options: Options, found: Mapping[MarketId, Params], basis: Basis
 ) -> dict[MarketId, Params]:
     """Return the markets with an oracle of a selected factory, or all if none is named."""
@@ -146,7 +149,7 @@ async def _by_factory(
     return {each: params for each, params in found.items() if each in made}
 
 
-async def _tokens(
+async def _fetch_tokens(
     chain: ChainReader, addresses: Iterable[Address], basis: Basis
 ) -> dict[Address, Token]:
     ordered = sorted(addresses)
@@ -160,7 +163,7 @@ async def _tokens(
     return found
 
 
-async def _feeds(
+async def _fetch_feeds(
     chain: ChainReader, sources: Mapping[Address, Address], basis: Basis
 ) -> dict[Address, Feed]:
     ordered = sorted(sources.items())
@@ -175,22 +178,24 @@ async def _feeds(
     return found
 
 
-async def _irms(chain: ChainReader, found: Sequence[Params], head: Head) -> dict[MarketId, Irm]:
+async def _fetch_irms(
+    chain: ChainReader, found: Sequence[Params], head: Head
+) -> dict[MarketId, Irm]:
     """Return the kind of each market's rate model.
 
     A rate model counts as AdaptiveCurveIrm if it answers like that one, to the wei, for an idle, a
     quiet and a fully used market.
     """
     asked = [params for params in found if params.irm != ZERO_ADDRESS]
-    calls = [call for params in asked for call in _probe(params, head.timestamp)]
+    calls = [call for params in asked for call in _build_probes(params, head.timestamp)]
     answers = Answers(await chain.aggregate(calls, Basis(block_hash=head.hash)))
     kinds = {params.id: Irm.NONE for params in found}
     for params in asked:
-        kinds[params.id] = _kind([answers.next() for _ in range(1 + len(_PROBES))])
+        kinds[params.id] = _classify_irm([answers.next() for _ in range(1 + len(_PROBES))])
     return kinds
 
 
-def _probe(params: Params, now: Timestamp) -> list[Call]:
+def _build_probes(params: Params, now: Timestamp) -> list[Call]:
     then = now - _PROBE_SECONDS
     return [
         ask(params.irm, "rateAtTarget(bytes32)", bytes.fromhex(params.id[2:])),
@@ -201,7 +206,7 @@ def _probe(params: Params, now: Timestamp) -> list[Call]:
     ]
 
 
-def _kind(results: Sequence[CallResult]) -> Irm:
+def _classify_irm(results: Sequence[CallResult]) -> Irm:
     answers = Answers(results)
     rate_at_target = answers.maybe_integer()
     if rate_at_target is None:

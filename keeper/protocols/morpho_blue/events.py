@@ -94,13 +94,13 @@ def touched(logs: Iterable[Log]) -> Touched:
     for log in logs:
         kind = log.topics[0] if log.topics else b""
         if len(log.topics) > 1:
-            named.add(_id(log.topics[1]))
+            named.add(_decode_id(log.topics[1]))
         if kind == CREATE_MARKET and len(log.topics) > 1:
-            created.add(_id(log.topics[1]))
+            created.add(_decode_id(log.topics[1]))
         at = _ACCOUNT_AT.get(kind, len(log.topics))
         if at >= len(log.topics):
             continue
-        pair = (_id(log.topics[1]), checksum(log.topics[at][-20:]))
+        pair = (_decode_id(log.topics[1]), checksum(log.topics[at][-20:]))
         changed.add(pair)
         if kind == BORROW:
             borrowed.add(pair)
@@ -123,7 +123,9 @@ def history_created(logs: LogTable) -> frozenset[MarketId]:
     """Return the created markets, from a table of logs."""
     column = words_at(logs, 1, rows_with(logs, CREATE_MARKET, 2)).tobytes()
     size = TOPIC_BYTES
-    return frozenset(_id(column[start : start + size]) for start in range(0, len(column), size))
+    return frozenset(
+        _decode_id(column[start : start + size]) for start in range(0, len(column), size)
+    )
 
 
 def created(logs: Iterable[Log]) -> dict[MarketId, Params]:
@@ -137,7 +139,7 @@ def created(logs: Iterable[Log]) -> dict[MarketId, Params]:
         if log.topics[:1] != (CREATE_MARKET,) or log.removed:
             continue
         params = params_of(log.data)
-        if len(log.topics) < 2 or params.id != _id(log.topics[1]):  # noqa: PLR2004 - the id's topic
+        if len(log.topics) < 2 or params.id != _decode_id(log.topics[1]):  # noqa: PLR2004 - the id's topic
             raise RpcMalformed("a CreateMarket log whose id is not its market's")
         found[params.id] = params
     return found
@@ -162,5 +164,5 @@ def accounts(pairs: Collection[Pair]) -> frozenset[Address]:
     return frozenset(account for _, account in pairs)
 
 
-def _id(word: bytes) -> MarketId:
+def _decode_id(word: bytes) -> MarketId:
     return MarketId("0x" + word.hex())

@@ -77,7 +77,7 @@ def _add(totals: _Totals, what: str, amount: int) -> None:
         totals[what] += amount
 
 
-def _take(totals: _Totals, what: str, amount: int) -> None:
+def _subtract_to_zero(totals: _Totals, what: str, amount: int) -> None:
     """Subtract down to zero as ``UtilsLib.zeroFloorSub``. A repayment may exceed by one unit."""
     if what in totals:
         totals[what] = max(0, totals[what] - amount)
@@ -107,7 +107,7 @@ def _borrow(data: bytes, totals: _Totals) -> None:
 
 
 def _repay(data: bytes, totals: _Totals) -> None:
-    _take(totals, BORROW_ASSETS, word(data, 0))
+    _subtract_to_zero(totals, BORROW_ASSETS, word(data, 0))
     _add(totals, BORROW_SHARES, -word(data, 1))
 
 
@@ -115,7 +115,7 @@ def _liquidate(data: bytes, totals: _Totals) -> None:
     repaid_assets, repaid_shares, _, bad_debt_assets, bad_debt_shares = (
         word(data, at) for at in range(5)
     )
-    _take(totals, BORROW_ASSETS, repaid_assets)
+    _subtract_to_zero(totals, BORROW_ASSETS, repaid_assets)
     _add(totals, BORROW_ASSETS, -bad_debt_assets)
     _add(totals, SUPPLY_ASSETS, -bad_debt_assets)
     _add(totals, BORROW_SHARES, -(repaid_shares + bad_debt_shares))

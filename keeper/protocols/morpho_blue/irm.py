@@ -67,13 +67,13 @@ def borrow_rate(
     adaptation = divided(ADJUSTMENT_SPEED * error, WAD) * elapsed
     if adaptation == 0:
         return _curve(rate_at_target, error), rate_at_target
-    end = _adapted(rate_at_target, adaptation)
-    middle = _adapted(rate_at_target, divided(adaptation, 2))
+    end = _compute_rate_at_target(rate_at_target, adaptation)
+    middle = _compute_rate_at_target(rate_at_target, divided(adaptation, 2))
     average = (rate_at_target + end + 2 * middle) // 4
     return _curve(average, error), end
 
 
-def _adapted(rate_at_target: int, adaptation: int) -> int:
+def _compute_rate_at_target(rate_at_target: int, adaptation: int) -> int:
     moved = rate_at_target * w_exp(adaptation) // WAD
     return min(max(moved, MIN_RATE_AT_TARGET), MAX_RATE_AT_TARGET)
 

@@ -94,9 +94,9 @@ class PositionOpportunity:
     def partial(self) -> tuple[TokenUnits, TokenUnits] | None:
         """Smallest and largest partial amount. None if only the whole amount is allowed."""
         low, high = self._least, self._largest
-        if low > high or isinstance(self._part(low), Refusal):
+        if low > high or isinstance(self._compute_part(low), Refusal):
             return None
-        return (low, high) if isinstance(self._part(high), Outcome) else None
+        return (low, high) if isinstance(self._compute_part(high), Outcome) else None
 
     @cached_property
     def bonus_at_most(self) -> BaseCurrency:
@@ -109,17 +109,19 @@ class PositionOpportunity:
     def outcome(self, amount: TokenUnits) -> Outcome | Refusal:
         """Return the amounts at every timestamp of the window, or the reason for a refusal."""
         if amount <= 0:
-            return _no(SkipReason.DUST, "nothing to repay")
+            return _build_refusal(SkipReason.DUST, "nothing to repay")
         if amount == UINT256_MAX:
             return self._everything
         if amount > self._largest:
-            return _no(SkipReason.UNCERTAIN_THRESHOLD, "more than a part of the position")
-        return self._part(amount)
+            return _build_refusal(
+                SkipReason.UNCERTAIN_THRESHOLD, "more than a part of the position"
+            )
+        return self._compute_part(amount)
 
     def step(self, amount: TokenUnits) -> ExecutorStep:
         """Return the executor's step for ``amount``."""
         shares = self.position.borrow_shares if amount == UINT256_MAX and self._clears else 0
-        seized = 0 if shares else self._seized(amount)
+        seized = 0 if shares else self._compute_seized(amount)
         return liquidation_step(
             self.morpho,
             self.market_read.params,
@@ -134,7 +136,7 @@ class PositionOpportunity:
         The remaining debt is the smaller number of shares of both ends, since a larger repayment
         reverts.
         """
-        done = [self._done(amount, state) for state in (self.first, self.last)]
+        done = [self._compute_liquidation(amount, state) for state in (self.first, self.last)]
         if done[0] is None or done[1] is None:
             return None
         debtor, first = rules.after_liquidation(self.position, self.first, done[0])
@@ -149,11 +151,11 @@ class PositionOpportunity:
         rest = replace(self, position=left, first=first, last=last)
         return Afterwards(health_factor=health.factor, opportunities=(rest,))
 
-    def _done(self, amount: TokenUnits, state: State) -> Liquidation | None:
+    def _compute_liquidation(self, amount: TokenUnits, state: State) -> Liquidation | None:
         """Return the liquidation of ``amount`` at one end of the window. None if it is refused."""
         if amount == UINT256_MAX and self._clears:
-            return self._by_shares(state)
-        return self._by_collateral(self._seized(amount), state)
+            return self._liquidate_by_shares(state)
+        return self._liquidate_by_collateral(self._compute_seized(amount), state)
 
     @cached_property
     def factor(self) -> Wad:
@@ -163,51 +165,51 @@ class PositionOpportunity:
     @cached_property
     def _clears(self) -> bool:
         """Whether the collateral covers the whole debt until the deadline."""
-        done = self._by_shares(self.last)
+        done = self._liquidate_by_shares(self.last)
         return done is not None and done.seized > 0
 
-    def _by_shares(self, state: State) -> Liquidation | None:
+    def _liquidate_by_shares(self, state: State) -> Liquidation | None:
         return rules.by_shares(
             self.position.borrow_shares, self.position, state, self.price, self.factor
         )
 
-    def _by_collateral(self, seized: int, state: State) -> Liquidation | None:
+    def _liquidate_by_collateral(self, seized: int, state: State) -> Liquidation | None:
         return rules.by_collateral(seized, self.position, state, self.price, self.factor)
 
     @cached_property
     def _everything(self) -> Outcome | Refusal:
         everything = TokenUnits(UINT256_MAX)
         if not self._clears:
-            return self._seizing(self.position.collateral, everything)
-        first, last = self._by_shares(self.first), self._by_shares(self.last)
+            return self._compute_seizing(self.position.collateral, everything)
+        first, last = self._liquidate_by_shares(self.first), self._liquidate_by_shares(self.last)
         if first is None or last is None or first.seized == 0:
-            return _no(SkipReason.DUST, "the debt is not worth a unit of collateral")
-        return self._outcome(everything, first, last.repaid)
+            return _build_refusal(SkipReason.DUST, "the debt is not worth a unit of collateral")
+        return self._build_amounts(everything, first, last.repaid)
 
-    def _part(self, amount: TokenUnits) -> Outcome | Refusal:
-        if min(amount, self._seized(amount)) < 1:
-            return _no(SkipReason.DUST, "too little to seize a single unit")
-        return self._seizing(self._seized(amount), amount)
+    def _compute_part(self, amount: TokenUnits) -> Outcome | Refusal:
+        if min(amount, self._compute_seized(amount)) < 1:
+            return _build_refusal(SkipReason.DUST, "too little to seize a single unit")
+        return self._compute_seizing(self._compute_seized(amount), amount)
 
-    def _seized(self, amount: int) -> TokenUnits:
+    def _compute_seized(self, amount: int) -> TokenUnits:
         """Return the collateral to seize such that no more than ``amount`` is spent."""
         if amount == UINT256_MAX:
             return self.position.collateral
         return rules.seizure(max(0, amount - self._rounding), self.price, self.factor)
 
-    def _seizing(self, seized: TokenUnits, amount: TokenUnits) -> Outcome | Refusal:
+    def _compute_seizing(self, seized: TokenUnits, amount: TokenUnits) -> Outcome | Refusal:
         """Return the amounts of seizing this collateral.
 
         Its price in debt is highest at the deadline.
         """
-        first = self._by_collateral(seized, self.first)
+        first = self._liquidate_by_collateral(seized, self.first)
         if first is None:
             detail = "the debt may or may not be covered by the collateral"
-            return _no(SkipReason.UNCERTAIN_THRESHOLD, detail)
+            return _build_refusal(SkipReason.UNCERTAIN_THRESHOLD, detail)
         most = rules.repayment(seized, self.price, self.factor) + self._rounding
-        return self._outcome(amount, first, TokenUnits(max(most, first.repaid)))
+        return self._build_amounts(amount, first, TokenUnits(max(most, first.repaid)))
 
-    def _outcome(self, amount: TokenUnits, first: Liquidation, most: TokenUnits) -> Outcome:
+    def _build_amounts(self, amount: TokenUnits, first: Liquidation, most: TokenUnits) -> Outcome:
         """Return the amounts of ``first``. By shares it seizes more later, otherwise the same."""
         return Outcome(
             amount=amount,
@@ -215,8 +217,8 @@ class PositionOpportunity:
             spend_at_most=most,
             receive=first.seized,
             receive_at_least=first.seized,
-            drawn=((self._held(self.receive_token), first.seized),),
-            repaid=((self._held(self.spend_token), first.repaid),),
+            drawn=((self._build_key(self.receive_token), first.seized),),
+            repaid=((self._build_key(self.spend_token), first.repaid),),
             bad_debt=first.bad_debt,
         )
 
@@ -243,9 +245,9 @@ class PositionOpportunity:
         largest = min(by_debt, by_collateral)
         return TokenUnits(largest - largest // AMOUNT_MARGIN - self._rounding)
 
-    def _held(self, token: Address) -> LiquidityKey:
+    def _build_key(self, token: Address) -> LiquidityKey:
         return LiquidityKey(holder=self.morpho, token=token)
 
 
-def _no(reason: SkipReason, detail: str) -> Refusal:
+def _build_refusal(reason: SkipReason, detail: str) -> Refusal:
     return Refusal(reason=reason, detail=detail)

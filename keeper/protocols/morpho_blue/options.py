@@ -12,21 +12,21 @@ from keeper.protocols.morpho_blue.model import MarketId, Params
 _ID_DIGITS = 66
 
 
-def _address(value: object) -> str:
+def _parse_address(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError("an address is text: 0x and 40 hex digits")  # noqa: TRY004 - pydantic's
     return checksum(value)
 
 
-def _market_id(value: object) -> str:
+def _parse_market_id(value: object) -> str:
     text = value.lower() if isinstance(value, str) else ""
     if len(text) != _ID_DIGITS or not text.startswith("0x"):
         raise ValueError("a market's id is 0x and 64 hex digits")
     return "0x" + bytes.fromhex(text[2:]).hex()
 
 
-AddressField = Annotated[str, BeforeValidator(_address)]
-MarketIdField = Annotated[str, BeforeValidator(_market_id)]
+AddressField = Annotated[str, BeforeValidator(_parse_address)]
+MarketIdField = Annotated[str, BeforeValidator(_parse_market_id)]
 
 
 class Options(BaseModel):
@@ -57,7 +57,7 @@ class Options(BaseModel):
     usd_feeds: Mapping[AddressField, AddressField] = {}
 
     @model_validator(mode="after")
-    def _says_which(self) -> Self:
+    def _validate_selection(self) -> Self:
         if self.all == any(self._lists):
             raise ValueError(
                 "say which markets to follow: markets, loan_tokens, collateral_tokens, irms,"

@@ -57,11 +57,11 @@ def differences(
     try:
         totals, position = answers.words(6, "market"), answers.words(3, "position")
     except MarketUnreadable:
-        return (_difference(key, account, "position", "read", "no answer"),)
-    mine = _figures(ours, Timestamp(totals[4]))
+        return (_build_difference(key, account, "position", "read", "no answer"),)
+    mine = _list_figures(ours, Timestamp(totals[4]))
     theirs = (*totals[:4], *position[1:])
     found = [
-        _difference(key, account, name, str(figure), str(told))
+        _build_difference(key, account, name, str(figure), str(told))
         for (name, figure), told in zip(mine.items(), theirs, strict=True)
         if figure != told
     ]
@@ -69,7 +69,9 @@ def differences(
     if verdict is not None and verdict is not ours.liquidatable:
         words = {True: "yes", False: "no"}
         told = words[verdict]
-        found.append(_difference(key, account, "liquidatable", words[ours.liquidatable], told))
+        found.append(
+            _build_difference(key, account, "liquidatable", words[ours.liquidatable], told)
+        )
     return tuple(found)
 
 
@@ -86,7 +88,7 @@ def verdict_of(answer: CallResult) -> bool | None:
         return True
 
 
-def _figures(ours: Ours, moment: Timestamp) -> dict[str, int]:
+def _list_figures(ours: Ours, moment: Timestamp) -> dict[str, int]:
     """Return the book's figures in the contract's order, with interest up to ``moment``."""
     state = rules.accrued(ours.state, ours.market.irm, moment)
     return {
@@ -99,7 +101,7 @@ def _figures(ours: Ours, moment: Timestamp) -> dict[str, int]:
     }
 
 
-def _difference(
+def _build_difference(
     market: MarketKey, account: Address, what: str, ours: str, theirs: str
 ) -> Difference:
     return Difference(market=market, account=account, what=what, ours=ours, theirs=theirs)

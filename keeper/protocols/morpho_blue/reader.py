@@ -58,9 +58,9 @@ class Asked:
 def block_calls(structure: Structure, active: Collection[MarketId]) -> list[Call]:
     """Return the reads of these markets. Constant in the number of positions."""
     markets = [structure.markets[each] for each in sorted(active)]
-    calls = [call for market in markets for call in _market_calls(structure.morpho, market)]
+    calls = [call for market in markets for call in _build_market_calls(structure.morpho, market)]
     calls += [ask(feed.source, "latestAnswer()") for _, feed in sorted(structure.feeds.items())]
-    calls += [ask(token, "balanceOf(address)", structure.morpho) for token in _tokens(markets)]
+    calls += [ask(token, "balanceOf(address)", structure.morpho) for token in _list_tokens(markets)]
     return calls
 
 
@@ -69,15 +69,15 @@ def block_read(structure: Structure, active: Collection[MarketId], answers: Answ
     markets = [structure.markets[each] for each in sorted(active)]
     states, prices = dict[MarketId, State](), dict[MarketId, OraclePrice | None]()
     for market in markets:
-        states[market.id] = _state(market, answers)
+        states[market.id] = _decode_state(market, answers)
         price = answers.maybe_integer()
         prices[market.id] = None if price is None else OraclePrice(price)
     usd = dict[Address, BaseCurrency]()
     for token, feed in sorted(structure.feeds.items()):
-        answer = _usd(feed, answers.maybe_integer())
+        answer = _convert_to_usd_e8(feed, answers.maybe_integer())
         if answer is not None:
             usd[token] = answer
-    balances = {token: answers.maybe_integer() for token in _tokens(markets)}
+    balances = {token: answers.maybe_integer() for token in _list_tokens(markets)}
     return Read(
         states=states,
         prices=prices,
@@ -93,7 +93,7 @@ def total_calls(morpho: Address, identities: Sequence[MarketId]) -> list[Call]:
 
 def totals_read(identities: Sequence[MarketId], answers: Answers) -> dict[MarketId, State]:
     """Decode the results of the total calls. MarketUnreadable if one is invalid."""
-    return {identity: _totals(identity, answers) for identity in identities}
+    return {identity: _decode_totals(identity, answers) for identity in identities}
 
 
 def position_calls(morpho: Address, pairs: Sequence[Pair]) -> list[Call]:
@@ -111,7 +111,7 @@ def positions(pairs: Sequence[Pair], answers: Answers) -> dict[Pair, Position]:
     return found
 
 
-def _market_calls(morpho: Address, market: Market) -> list[Call]:
+def _build_market_calls(morpho: Address, market: Market) -> list[Call]:
     identity = bytes.fromhex(market.id[2:])
     calls = [ask(morpho, "market(bytes32)", identity)]
     if market.irm is Irm.ADAPTIVE_CURVE:
@@ -119,15 +119,15 @@ def _market_calls(morpho: Address, market: Market) -> list[Call]:
     return [*calls, ask(market.params.oracle, "price()")]
 
 
-def _state(market: Market, answers: Answers) -> State:
-    state = _totals(market.id, answers)
+def _decode_state(market: Market, answers: Answers) -> State:
+    state = _decode_totals(market.id, answers)
     if market.irm is not Irm.ADAPTIVE_CURVE:
         return state
     (rate,) = answers.words(1, f"the rate model of market {market.id}")
     return replace(state, rate_at_target=rate)
 
 
-def _totals(identity: MarketId, answers: Answers) -> State:
+def _decode_totals(identity: MarketId, answers: Answers) -> State:
     totals = answers.words(6, f"market {identity}")
     return State(
         supply_assets=TokenUnits(totals[0]),
@@ -139,12 +139,12 @@ def _totals(identity: MarketId, answers: Answers) -> State:
     )
 
 
-def _usd(feed: Feed, answer: int | None) -> BaseCurrency | None:
+def _convert_to_usd_e8(feed: Feed, answer: int | None) -> BaseCurrency | None:
     """Return a feed's positive answer in 1e-8 dollars, rounded down."""
     if answer is None or answer >= _SIGN:
         return None
     return BaseCurrency(mul_div_floor(answer, USD_UNIT, 10**feed.decimals)) or None
 
 
-def _tokens(markets: Sequence[Market]) -> list[Address]:
+def _list_tokens(markets: Sequence[Market]) -> list[Address]:
     return sorted({token.address for one in markets for token in (one.loan, one.collateral)})

@@ -193,7 +193,7 @@ def by_collateral(
     ``state`` is accrued to the block's timestamp.
     """
     shares = shares_up(repayment(seized, price, factor), state)
-    return _done(TokenUnits(seized), shares, position, state)
+    return _build_liquidation(TokenUnits(seized), shares, position, state)
 
 
 def by_shares(
@@ -204,10 +204,10 @@ def by_shares(
     ``state`` is accrued to the block's timestamp. The price is not zero.
     """
     seized = seizure(assets_down(shares, state), price, factor)
-    return _done(seized, Shares(shares), position, state)
+    return _build_liquidation(seized, Shares(shares), position, state)
 
 
-def _done(
+def _build_liquidation(
     seized: TokenUnits, shares: Shares, position: Position, state: State
 ) -> Liquidation | None:
     if seized > position.collateral or shares > position.borrow_shares:

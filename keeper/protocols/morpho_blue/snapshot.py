@@ -96,7 +96,7 @@ class MorphoSnapshot:
         found = dict(self.usd)
         collateral = self.read.collateral
         if collateral.address not in found and self.price is not None:
-            worth = self._base(10**collateral.decimals)
+            worth = self._to_base_floor(10**collateral.decimals)
             if worth:
                 found[collateral.address] = worth
         return {
@@ -146,7 +146,7 @@ class MorphoSnapshot:
     def _states(self) -> dict[Timestamp, State]:
         return {}
 
-    def _at(self, moment: Timestamp) -> State:
+    def _get_state(self, moment: Timestamp) -> State:
         """Return the market accrued to a timestamp, computed once for all accounts."""
         if moment not in self._states:
             self._states[moment] = rules.accrued(self.state, self.read.irm, moment)
@@ -156,7 +156,7 @@ class MorphoSnapshot:
     def _loan_price(self) -> BaseCurrency | None:
         return self.usd.get(self.read.params.loan_token)
 
-    def _base(self, collateral: int) -> BaseCurrency:
+    def _to_base_floor(self, collateral: int) -> BaseCurrency:
         """Return collateral in base currency by oracle and feed, rounded down once.
 
         0 if unpriced.
@@ -165,7 +165,7 @@ class MorphoSnapshot:
         scale = rules.ORACLE_PRICE_SCALE * 10**self.read.loan.decimals
         return BaseCurrency(mul_div_floor(collateral * (self.price or 0), per_loan, scale))
 
-    def _debt_base(self, assets: int) -> BaseCurrency:
+    def _to_debt_base_ceil(self, assets: int) -> BaseCurrency:
         """Return loan units in base currency, rounded up. 0 if the loan token has no price."""
         return BaseCurrency(
             mul_div_ceil(assets, self._loan_price or 0, 10**self.read.loan.decimals)
@@ -176,12 +176,12 @@ class MorphoSnapshot:
         """The screening pass over all accounts at this block, computed on first access."""
         price, lltv = None if self._trouble else self.price, self.read.params.lltv
         factors, unpriced = screen.factors(self._now, price, lltv, self.view.columns.codes)
-        return Screen(view=self.view, factors=factors, unpriced=unpriced, exact=self._exact)
+        return Screen(view=self.view, factors=factors, unpriced=unpriced, exact=self._value_rows)
 
-    def _exact(self, rows: Rows) -> Iterator[AccountHealth]:
+    def _value_rows(self, rows: Rows) -> Iterator[AccountHealth]:
         for part, block in self.view.blocks(rows):
             kept = decoded(block, self.view.columns.codes)
-            yield from map(self._stated, Listed(self.view, part), kept)
+            yield from map(self._build_health, Listed(self.view, part), kept)
 
     def tabulated(self) -> Tabulated:
         """Return all accounts with debt as columns, for what-if questions about prices."""
@@ -191,7 +191,7 @@ class MorphoSnapshot:
 
     @cached_property
     def _healths(self) -> tuple[AccountHealth, ...]:
-        return ordered(self._exact(np.flatnonzero(self.view.owes())))
+        return ordered(self._value_rows(np.flatnonzero(self.view.owes())))
 
     def accounts(self) -> Sequence[AccountHealth]:
         """Return the health of every account with debt, exact, unpriced first, then worst first."""
@@ -214,24 +214,24 @@ class MorphoSnapshot:
         position = self.positions.get(account)
         if position is None or position.borrow_shares == 0:
             return None
-        return self._stated(account, position)
+        return self._build_health(account, position)
 
-    def _stated(self, account: Address, position: Position) -> AccountHealth:
-        health = self._health(position, self._now)
-        unpriced = self._trouble if health is None else ""
-        if health is None and not unpriced:
-            unpriced = TOO_MUCH
+    def _build_health(self, account: Address, position: Position) -> AccountHealth:
+        health = self._compute_health(position, self._now)
+        unpriced = (self._trouble or TOO_MUCH) if health is None else ""
+        pledged = BaseCurrency(0) if health is None else self._to_base_floor(position.collateral)
+        owed = BaseCurrency(0) if health is None else self._to_debt_base_ceil(health.borrowed)
         return AccountHealth(
             market=self.market,
             account=account,
             health_factor=Wad(0) if health is None else health.factor,
-            collateral_base=BaseCurrency(0) if health is None else self._base(position.collateral),
-            debt_base=BaseCurrency(0) if health is None else self._debt_base(health.borrowed),
+            collateral_base=pledged,
+            debt_base=owed,
             liquidatable=health is not None and health.liquidatable,
             unpriced=unpriced,
         )
 
-    def _health(self, position: Position, state: State) -> Health | None:
+    def _compute_health(self, position: Position, state: State) -> Health | None:
         """Return a debtor's health. None if the contract itself could not compute it."""
         if self._trouble or self.price is None or not self._is_countable(position):
             return None
@@ -243,8 +243,8 @@ class MorphoSnapshot:
         if position is None or self.read.irm is Irm.UNKNOWN:
             return (), ()
         owed, pledged = rules.assets_up(position.borrow_shares, self._now), position.collateral
-        collateral = _balance(self.read.collateral, pledged, self._base(pledged))
-        debt = _balance(self.read.loan, owed, self._debt_base(owed))
+        collateral = _build_balance(self.read.collateral, pledged, self._to_base_floor(pledged))
+        debt = _build_balance(self.read.loan, owed, self._to_debt_base_ceil(owed))
         return (collateral,) if pledged else (), (debt,) if owed else ()
 
     def everyone(self) -> Sequence[Address]:
@@ -278,17 +278,17 @@ class MorphoSnapshot:
     def exposure(self, account: Address) -> Exposure | None:
         """Return collateral and debt in loan units by the oracle. None if it is unpriced."""
         position = self.positions.get(account)
-        return None if position is None else self._exposure(position)
+        return None if position is None else self._compute_position_exposure(position)
 
     def exposures(self, accounts: Sequence[Address]) -> Iterator[tuple[Address, Exposure]]:
         """Yield the exposure of each account that is valued."""
         for account, position in self.positions.some(accounts):
-            found = self._exposure(position)
+            found = self._compute_position_exposure(position)
             if found is not None:
                 yield account, found
 
-    def _exposure(self, position: Position) -> Exposure | None:
-        health = self._health(position, self._now)
+    def _compute_position_exposure(self, position: Position) -> Exposure | None:
+        health = self._compute_health(position, self._now)
         if health is None or self.price is None:
             return None
         worth = rules.quoted(position.collateral, self.price)
@@ -299,10 +299,10 @@ class MorphoSnapshot:
         position = self.positions.get(account)
         if position is None or position.borrow_shares == 0:
             return None
-        found = self._advice(position, target, Timestamp(max(holds_until, self.head.timestamp)))
+        found = self._advise(position, target, Timestamp(max(holds_until, self.head.timestamp)))
         return replace(found, block_number=self.head.number, timestamp=self.head.timestamp)
 
-    def _advice(self, position: Position, target: Wad, moment: Timestamp) -> Advice:
+    def _advise(self, position: Position, target: Wad, moment: Timestamp) -> Advice:
         if self._trouble or self.price is None or not self._is_countable(position):
             why = f"the account cannot be valued: {self._trouble or TOO_MUCH}"
             return Advice(target=target, holds_until=moment, impossible=(why,))
@@ -310,9 +310,9 @@ class MorphoSnapshot:
             market=self.read,
             position=position,
             now=self._now,
-            then=replace(self._at(moment), last_update=moment),
+            then=replace(self._get_state(moment), last_update=moment),
             price=self.price,
-            collateral_price=self._base(10**self.read.collateral.decimals),
+            collateral_price=self._to_base_floor(10**self.read.collateral.decimals),
             loan_price=self._loan_price or BaseCurrency(0),
         )
         return advised(case, target)
@@ -349,19 +349,21 @@ class MorphoSnapshot:
         """Return the account's liquidation within ``window``, or the reason for none."""
         position = self.positions.get(account)
         if position is None or position.borrow_shares == 0:
-            return (), (_no(SkipReason.NO_LONGER_LIQUIDATABLE, "the account owes nothing here"),)
+            return (), (
+                _refuse(SkipReason.NO_LONGER_LIQUIDATABLE, "the account owes nothing here"),
+            )
         if self.read.irm is Irm.UNKNOWN:
-            return (), (_no(SkipReason.UNSUPPORTED_REVISION, self._trouble),)
-        first, last = self._at(window.earliest), self._at(window.deadline)
-        health = self._health(position, first)
+            return (), (_refuse(SkipReason.UNSUPPORTED_REVISION, self._trouble),)
+        first, last = self._get_state(window.earliest), self._get_state(window.deadline)
+        health = self._compute_health(position, first)
         if health is None or self.price is None:
             detail = self._trouble or "the contract cannot count the collateral at this price"
-            return (), (_no(SkipReason.PRICE_UNAVAILABLE, detail),)
+            return (), (_refuse(SkipReason.PRICE_UNAVAILABLE, detail),)
         if not health.liquidatable:
             detail = f"owes {health.borrowed} of at most {health.most}"
-            return (), (_no(SkipReason.NO_LONGER_LIQUIDATABLE, detail),)
+            return (), (_refuse(SkipReason.NO_LONGER_LIQUIDATABLE, detail),)
         if position.collateral == 0:
-            return (), (_no(SkipReason.NO_COLLATERAL, "nothing is left to seize"),)
+            return (), (_refuse(SkipReason.NO_COLLATERAL, "nothing is left to seize"),)
         found = PositionOpportunity(
             morpho=self.morpho,
             market_read=self.read,
@@ -380,11 +382,11 @@ class MorphoSnapshot:
         """Return Morpho's flash loan of ``token``, or the reason for none."""
         held = self.held.get(token, 0)
         if not held:
-            return (), (_no(SkipReason.NO_FUNDING, f"Morpho holds no {token}"),)
+            return (), (_refuse(SkipReason.NO_FUNDING, f"Morpho holds no {token}"),)
         return (flash_loan(self.morpho, token, TokenUnits(held)),), ()
 
 
-def _balance(token: Token, amount: TokenUnits, value: BaseCurrency) -> Balance:
+def _build_balance(token: Token, amount: TokenUnits, value: BaseCurrency) -> Balance:
     return Balance(
         token=token.address,
         symbol=token.symbol,
@@ -394,5 +396,5 @@ def _balance(token: Token, amount: TokenUnits, value: BaseCurrency) -> Balance:
     )
 
 
-def _no(reason: SkipReason, detail: str) -> Refusal:
+def _refuse(reason: SkipReason, detail: str) -> Refusal:
     return Refusal(reason=reason, detail=detail)

@@ -35,7 +35,7 @@ class UniswapV3Curve:
         Raises:
             ValueError: the pool does not have the token, or the amount is negative.
         """
-        return self._traded(amount_in, zero_for_one=self._is_first(token_in), exact_in=True)
+        return self._compute_trade(amount_in, zero_for_one=self._is_first(token_in), exact_in=True)
 
     def bought(self, token_out: Address, amount_out: TokenUnits) -> Trade | None:
         """Return the trade that buys exactly ``amount_out``. None if the depth is insufficient.
@@ -43,7 +43,9 @@ class UniswapV3Curve:
         Raises:
             ValueError: the pool does not have the token, or the amount is negative.
         """
-        return self._traded(amount_out, zero_for_one=not self._is_first(token_out), exact_in=False)
+        return self._compute_trade(
+            amount_out, zero_for_one=not self._is_first(token_out), exact_in=False
+        )
 
     def _is_first(self, token: Address) -> bool:
         """Return whether the token is the pool's token0."""
@@ -51,10 +53,10 @@ class UniswapV3Curve:
             raise ValueError(f"the pool {self.pool} does not trade {token}")
         return token == self.tokens[0]
 
-    def _traded(self, amount: int, *, zero_for_one: bool, exact_in: bool) -> Trade | None:
+    def _compute_trade(self, amount: int, *, zero_for_one: bool, exact_in: bool) -> Trade | None:
         """Return the exact trade for an amount of either side."""
         if not 0 < amount <= _INT256_MAX:
-            return self._without_swap(amount)
+            return self._build_empty_trade(amount)
         ladder = self.depth.down if zero_for_one else self.depth.up
         first = ladder.first_stop(self.position)
         if first is None:
@@ -68,7 +70,9 @@ class UniswapV3Curve:
         )
         given = taken if exact_in else paid
         if amount < given:
-            end = _partial(ladder, self.position, first, amount, self.fee, exact_in=exact_in)
+            end = _compute_partial_step(
+                ladder, self.position, first, amount, self.fee, exact_in=exact_in
+            )
             return self._trade(*end)
         sums = ladder.sum_in if exact_in else ladder.sum_out
         wanted = amount - given + sums[first]
@@ -84,7 +88,7 @@ class UniswapV3Curve:
         if reached == last:
             return self._trade(position, taken, paid, crossed)
         rest = wanted - sums[reached]
-        end = _partial(ladder, position, last, rest, self.fee, exact_in=exact_in)
+        end = _compute_partial_step(ladder, position, last, rest, self.fee, exact_in=exact_in)
         return self._trade(end[0], taken + end[1], paid + end[2], crossed + end[3])
 
     def _trade(self, position: Position, taken: int, paid: int, crossed: int) -> Trade:
@@ -102,14 +106,14 @@ class UniswapV3Curve:
             ticks_crossed=crossed,
         )
 
-    def _without_swap(self, amount: int) -> Trade | None:
+    def _build_empty_trade(self, amount: int) -> Trade | None:
         """Return the empty trade for zero, and None for an amount above int256."""
         if amount < 0:
             raise ValueError("an amount is not negative")
         return None if amount else self._trade(self.position, 0, 0, 0)
 
 
-def _partial(
+def _compute_partial_step(
     ladder: Ladder, start: Position, stop: int, amount: int, fee: int, *, exact_in: bool
 ) -> tuple[Position, int, int, int]:
     """Compute a swap that ends before the next stop.

@@ -156,10 +156,10 @@ class Ladder:
 
     def grow(self) -> bool:
         """Append one stop. Return False if no further stop is known."""
-        here, stop = self._next, None if self._ended else self._stop(self._next)
+        here, stop = self._next, None if self._ended else self._find_next_stop(self._next)
         if stop is None:
             return False
-        price = self._price(stop)
+        price = self._compute_stop_price(stop)
         liquidity = self._depth.active(here)
         if self.prices:
             taken, paid = whole_step(
@@ -203,10 +203,10 @@ class Ladder:
         self.keys, self.prices, self.liquidity = [], [], []
         self.sum_in, self.sum_out, self.crossed = [], [], []
 
-    def _stop(self, tick: int) -> int | None:
+    def _find_next_stop(self, tick: int) -> int | None:
         """Return the next stop of this direction."""
         return (self._depth.stop_below if self.zero_for_one else self._depth.stop_above)(tick)
 
-    def _price(self, stop: int) -> int:
+    def _compute_stop_price(self, stop: int) -> int:
         """Return the price of a stop. Both ends of the range are one step inside."""
         return min(max(sqrt_ratio_at_tick(stop), LOWEST_PRICE), HIGHEST_PRICE)

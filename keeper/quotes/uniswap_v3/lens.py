@@ -72,11 +72,11 @@ class Lens:
     async def states(self, pools: Sequence[Pool], basis: Basis) -> Mapping[Address, PoolState]:
         """Fetch the pools' states. Pools without code or price at the block are missing."""
         states = dict[Address, PoolState]()
-        for chunk in self._chunks(pools):
+        for chunk in self._split_into_chunks(pools):
             states.update(await self._read(chunk, basis))
         return states
 
-    def _chunks(self, pools: Sequence[Pool]) -> list[list[Pool]]:
+    def _split_into_chunks(self, pools: Sequence[Pool]) -> list[list[Pool]]:
         """Return the pools in groups that fit into one answer each."""
         chunks, size = list[list[Pool]](), 0
         for pool in pools:
@@ -98,7 +98,7 @@ class Lens:
         except RpcRefused:
             raw = b""  # as some nodes answer instead of refusing
         if raw:
-            return self._decoded(pools, raw)
+            return self._decode_states(pools, raw)
         if len(pools) > 1:
             half = len(pools) // 2
             first = await self._read(pools[:half], basis)
@@ -106,7 +106,7 @@ class Lens:
         self._plain_reads = _PLAIN_READS
         return await plain_states(self._reader, pools, basis)
 
-    def _decoded(self, pools: Sequence[Pool], raw: bytes) -> dict[Address, PoolState]:
+    def _decode_states(self, pools: Sequence[Pool], raw: bytes) -> dict[Address, PoolState]:
         """Decode the states from a lens's answer."""
         states, at = dict[Address, PoolState](), 0
         for pool in pools:
@@ -132,18 +132,18 @@ class Lens:
 
 def lens_code(pools: Sequence[Pool]) -> bytes:
     """Return the lens's creation code with these pools as its arguments."""
-    return _code_for(tuple(pools))
+    return _encode_lens_code(tuple(pools))
 
 
 @functools.lru_cache(maxsize=64)
-def _code_for(pools: tuple[Pool, ...]) -> bytes:
+def _encode_lens_code(pools: tuple[Pool, ...]) -> bytes:
     wanted = [(pool.address, *pool.tokens, pool.spacing) for pool in pools]
     types = ("(address,address,address,int24)[]", "int256", "uint256")
-    return _creation_code() + encoded(types, (wanted, RADIUS, ENOUGH))
+    return _load_creation_code() + encoded(types, (wanted, RADIUS, ENOUGH))
 
 
 @functools.cache
-def _creation_code() -> bytes:
+def _load_creation_code() -> bytes:
     """Return the committed bytecode of the lens."""
     try:
         artifact = json.loads((ABI_FOLDER / "UniswapV3Lens.json").read_text(encoding="utf-8"))
@@ -162,11 +162,13 @@ async def plain_states(
     reader: ChainReader, pools: Sequence[Pool], basis: Basis
 ) -> dict[Address, PoolState]:
     """Fetch the pools' states by plain calls in three rounds."""
-    heads = await reader.aggregate([call for pool in pools for call in _head_calls(pool)], basis)
-    per = len(_head_calls(pools[0])) if pools else 0
+    heads = await reader.aggregate(
+        [call for pool in pools for call in _build_head_calls(pool)], basis
+    )
+    per = len(_build_head_calls(pools[0])) if pools else 0
     states = dict[Address, PoolState]()
     for at, pool in enumerate(pools):
-        state = _headed(pool, heads[at * per : (at + 1) * per])
+        state = _decode_head(pool, heads[at * per : (at + 1) * per])
         if state is not None:
             states[pool.address] = state
     live = [pool for pool in pools if pool.address in states]
@@ -175,20 +177,20 @@ async def plain_states(
         for pool in live
         for index in range(states[pool.address].words[0], states[pool.address].words[1] + 1)
     ]
-    calls = [_call(pool.address, "tickBitmap(int16)", index) for pool, index in places]
+    calls = [_build_call(pool.address, "tickBitmap(int16)", index) for pool, index in places]
     ticks = list[tuple[Pool, int]]()
     for (pool, index), answer in zip(places, await reader.aggregate(calls, basis), strict=True):
-        bits = _word_of(answer, 0)
+        bits = _read_word(answer, 0)
         ticks += [
             (pool, (index * WORD_BITS + bit) * pool.spacing)
             for bit in range(WORD_BITS)
             if bits >> bit & 1
         ]
-    calls = [_call(pool.address, "ticks(int24)", tick) for pool, tick in ticks]
+    calls = [_build_call(pool.address, "ticks(int24)", tick) for pool, tick in ticks]
     packed: dict[Address, bytearray] = {pool.address: bytearray() for pool in live}
     for (pool, tick), answer in zip(ticks, await reader.aggregate(calls, basis), strict=True):
         packed[pool.address] += tick.to_bytes(_TICK_BYTES, signed=True)
-        packed[pool.address] += _word_of(answer, 1).to_bytes(WORD)[_TICK_BYTES - PER_TICK :]
+        packed[pool.address] += _read_word(answer, 1).to_bytes(WORD)[_TICK_BYTES - PER_TICK :]
     return {
         address: PoolState(
             price=state.price,
@@ -202,13 +204,17 @@ async def plain_states(
     }
 
 
-def _head_calls(pool: Pool) -> list[Call]:
+def _build_head_calls(pool: Pool) -> list[Call]:
     """Return the calls for everything of a pool but its ticks."""
-    balances = [_call(token, "balanceOf(address)", pool.address) for token in pool.tokens]
-    return [_call(pool.address, "slot0()"), _call(pool.address, "liquidity()"), *balances]
+    balances = [_build_call(token, "balanceOf(address)", pool.address) for token in pool.tokens]
+    return [
+        _build_call(pool.address, "slot0()"),
+        _build_call(pool.address, "liquidity()"),
+        *balances,
+    ]
 
 
-def _headed(pool: Pool, answers: Sequence[CallResult]) -> PoolState | None:
+def _decode_head(pool: Pool, answers: Sequence[CallResult]) -> PoolState | None:
     """Decode a pool's state without its ticks. None before the pool exists."""
     slot0, liquidity, *balances = answers
     if not slot0.success or not slot0.data or not word(slot0.data, 0):
@@ -218,19 +224,19 @@ def _headed(pool: Pool, answers: Sequence[CallResult]) -> PoolState | None:
     return PoolState(
         price=word(slot0.data, 0),
         tick=tick,
-        liquidity=_word_of(liquidity, 0),
+        liquidity=_read_word(liquidity, 0),
         balances=(lent[0], lent[1]),
         words=words_around(tick, pool.spacing),
         ticks=b"",
     )
 
 
-def _call(target: Address, signature: str, *values: object) -> Call:
+def _build_call(target: Address, signature: str, *values: object) -> Call:
     """Build a call."""
     return Call(target=target, data=calldata(signature, *values))
 
 
-def _word_of(answer: CallResult, index: int) -> int:
+def _read_word(answer: CallResult, index: int) -> int:
     """Return a word of a successful answer."""
     if not answer.success:
         raise RpcMalformed("a pool does not answer as Uniswap v3's do")

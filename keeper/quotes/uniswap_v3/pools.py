@@ -54,7 +54,7 @@ class PoolDirectory:
 
     async def learn(self, basis: Basis) -> None:
         """Fetch the fee tiers unless they are known."""
-        await self._tiers(basis)
+        await self._fetch_tiers(basis)
 
     def facts(self) -> Mapping[str, object]:
         """Return the permanent fee tiers, and the block at which they were read."""
@@ -87,7 +87,7 @@ class PoolDirectory:
             self._blocks, self._newest = self._blocks + 1, basis.block_hash
         due = sorted(pair for pair in set(pairs) if self._is_due(pair))
         if due:
-            await self._find(due, basis)
+            await self._fetch_pairs(due, basis)
         return {pair: self._pools[pair] for pair in pairs}
 
     def _is_due(self, pair: TokenPair) -> bool:
@@ -95,15 +95,17 @@ class PoolDirectory:
         patience = _RECHECK if self._pools.get(pair) else _RECHECK_EMPTY
         return pair not in self._asked or self._blocks - self._asked[pair] >= patience
 
-    async def _find(self, pairs: Collection[TokenPair], basis: Basis) -> None:
+    async def _fetch_pairs(self, pairs: Collection[TokenPair], basis: Basis) -> None:
         """Fetch every fee tier of every pair from the factory in one request."""
-        spacings = await self._tiers(basis)
+        spacings = await self._fetch_tiers(basis)
         wanted = [(pair, fee) for pair in pairs for fee in sorted(spacings)]
-        calls = [self._call("getPool(address,address,uint24)", *pair, fee) for pair, fee in wanted]
+        calls = [
+            self._build_call("getPool(address,address,uint24)", *pair, fee) for pair, fee in wanted
+        ]
         answers = await self._reader.aggregate(calls, basis)
         found: dict[TokenPair, list[Pool]] = {pair: [] for pair in pairs}
         for (pair, fee), answer in zip(wanted, answers, strict=True):
-            raw = self._checked(answer)
+            raw = self._check_word(answer)
             if raw != _NO_POOL:
                 address, spacing = address_at(raw, 0), spacings[fee]
                 found[pair].append(
@@ -112,22 +114,22 @@ class PoolDirectory:
         for pair, pools in found.items():
             self._pools[pair], self._asked[pair] = tuple(pools), self._blocks
 
-    async def _tiers(self, basis: Basis) -> Mapping[int, int]:
+    async def _fetch_tiers(self, basis: Basis) -> Mapping[int, int]:
         """Return the tick spacing of every fee that the factory has enabled."""
         if self._blocks - self._tiers_asked < _RECHECK:
             return self._spacings
-        fees = sorted({*COMMON_FEES, *self._spacings, *await self._fees_in_logs(basis)})
-        calls = [self._call("feeAmountTickSpacing(uint24)", fee) for fee in fees]
+        fees = sorted({*COMMON_FEES, *self._spacings, *await self._fetch_fees_from_logs(basis)})
+        calls = [self._build_call("feeAmountTickSpacing(uint24)", fee) for fee in fees]
         answers = await self._reader.aggregate(calls, basis)
         spacings = {
-            fee: signed_word(self._checked(answer), 0)
+            fee: signed_word(self._check_word(answer), 0)
             for fee, answer in zip(fees, answers, strict=True)
         }
         self._spacings = {fee: spacing for fee, spacing in spacings.items() if spacing > 0}
         self._tiers_asked = self._blocks
         return self._spacings
 
-    async def _fees_in_logs(self, basis: Basis) -> set[int]:
+    async def _fetch_fees_from_logs(self, basis: Basis) -> set[int]:
         """Return the fees in the factory's logs, if reading these is cheap enough."""
         head = await self._reader.head(basis.block_hash)
         self._tiers_read_at = head.number
@@ -141,11 +143,11 @@ class PoolDirectory:
         logs = await self._reader.logs_between(wanted, first, head.number)
         return {word(log.topics[1], 0) for log in logs if len(log.topics) > 1}
 
-    def _call(self, signature: str, *values: object) -> Call:
+    def _build_call(self, signature: str, *values: object) -> Call:
         """Build a call of the factory."""
         return Call(target=self._factory, data=calldata(signature, *values))
 
-    def _checked(self, answer: CallResult) -> bytes:
+    def _check_word(self, answer: CallResult) -> bytes:
         """Return the answer's single word."""
         if not answer.success or len(answer.data) != WORD:
             raise RpcMalformed(f"{self._factory} does not answer as a Uniswap v3 factory does")

@@ -17,7 +17,7 @@ def pairs_of_pools(pairs: Collection[Pair], via: Sequence[Address]) -> list[Toke
     for sold, bought in pairs:
         if sold != bought:
             wanted.add(ordered(sold, bought))
-        for between in _between(sold, bought, via):
+        for between in _list_intermediates(sold, bought, via):
             wanted |= {ordered(sold, between), ordered(between, bought)}
     return sorted(wanted)
 
@@ -33,22 +33,22 @@ def routes_between(
     sold, bought = pair
     if sold == bought:
         return ()
-    direct = [(hop,) for hop in _hops(sold, bought, pools)]
+    direct = [(hop,) for hop in _build_hops(sold, bought, pools)]
     indirect = [
         (first, second)
-        for between in _between(sold, bought, via)
-        for first in _hops(sold, between, pools)
-        for second in _hops(between, bought, pools)
+        for between in _list_intermediates(sold, bought, via)
+        for first in _build_hops(sold, between, pools)
+        for second in _build_hops(between, bought, pools)
     ]
     return tuple(Route(venue=kind, factory=factory, hops=hops) for hops in (*direct, *indirect))
 
 
-def _between(sold: Address, bought: Address, via: Sequence[Address]) -> list[Address]:
+def _list_intermediates(sold: Address, bought: Address, via: Sequence[Address]) -> list[Address]:
     """Return the intermediate tokens of possible routes with two hops."""
     return [token for token in dict.fromkeys(via) if token not in (sold, bought)]
 
 
-def _hops(
+def _build_hops(
     sold: Address, bought: Address, pools: Mapping[TokenPair, Sequence[Pool]]
 ) -> Iterator[Hop]:
     """Yield a hop for every pool of the two tokens."""

@@ -61,7 +61,7 @@ def step_in(
     """
     net = amount_in * (PIPS - fee) // PIPS
     if zero_for_one:
-        after = _price_down_by_input(price, liquidity, net)
+        after = _compute_price_after_token0(price, liquidity, net)
         return after, amount1_floor(after, price, liquidity)
     after = price + (net << RESOLUTION) // liquidity
     return after, amount0_floor(price, after, liquidity)
@@ -84,7 +84,7 @@ def step_out(
     return after, taken - (-taken * fee // (PIPS - fee))
 
 
-def _price_down_by_input(price: int, liquidity: int, amount: int) -> int:
+def _compute_price_after_token0(price: int, liquidity: int, amount: int) -> int:
     """Return the price after an input of token0, rounded up (coarse above 256 bits)."""
     if amount == 0:
         return price

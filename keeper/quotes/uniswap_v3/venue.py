@@ -66,7 +66,7 @@ class UniswapV3Venue:
         curves = dict[Address, UniswapV3Curve]()
         for pool in pools:
             if pool.address in states:
-                curve = self._curve(pool, states[pool.address])
+                curve = self._build_curve(pool, states[pool.address])
                 if not curve.depth.empty:
                     curves[pool.address] = curve
         live: dict[TokenPair, list[Pool]] = {
@@ -77,7 +77,7 @@ class UniswapV3Venue:
         }
         factories = {pool.address: self._factory for pool in pools}
         return Exits(
-            routes=routes, curves=curves, lenders=_lenders(pools, states), factories=factories
+            routes=routes, curves=curves, lenders=_list_lenders(pools, states), factories=factories
         )
 
     async def confirmed(self, route: Route, amount_in: TokenUnits, basis: Basis) -> TokenUnits:
@@ -128,7 +128,7 @@ class UniswapV3Venue:
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"these are no facts of a venue: {error}") from error
 
-    def _curve(self, pool: Pool, state: PoolState) -> UniswapV3Curve:
+    def _build_curve(self, pool: Pool, state: PoolState) -> UniswapV3Curve:
         """Build the pool's curve.
 
         Its sums are reused between blocks while its ticks are unchanged.
@@ -159,7 +159,7 @@ class UniswapV3Venue:
         )
 
 
-def _lenders(
+def _list_lenders(
     pools: Iterable[Pool], states: Mapping[Address, PoolState]
 ) -> dict[Address, tuple[FlashLender, ...]]:
     """Return the pools in range that lend each token, cheapest first."""

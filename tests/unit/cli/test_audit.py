@@ -40,7 +40,7 @@ def audited(monkeypatch, tmp_path):
         async def made(settings, block, *, quiet):
             return found, unread or {}
 
-        monkeypatch.setattr(audit, "_audited", made)
+        monkeypatch.setattr(audit, "_run_audit", made)
         return root.run(["audit", "book", "--json"])
 
     return run

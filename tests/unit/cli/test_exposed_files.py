@@ -4,7 +4,7 @@ import pytest
 
 from keeper.book.file import BookFile
 from keeper.cli import root
-from keeper.cli.doctor_checks import _files
+from keeper.cli.doctor_checks import _check_files
 from keeper.config import load
 from keeper.storage.database import opened
 
@@ -72,11 +72,11 @@ def test_doctor_names_each_open_file_and_its_fix(folder):
     old = folder / "keeper.book.sqlite.old"
     old.touch()
     names = ("keeper.toml", "keeper.sqlite", "keeper.book.sqlite", "keeper.book.sqlite.old")
-    assert [one.level for one in _files(load(None, environ={}))] == ["ok"]
+    assert [one.level for one in _check_files(load(None, environ={}))] == ["ok"]
     for name in names:
         (folder / name).chmod(0o644)
 
-    found = _files(load(None, environ={}))
+    found = _check_files(load(None, environ={}))
 
     assert [one.level for one in found] == ["warn"] * len(names)
     for name, finding in zip(names, found, strict=True):

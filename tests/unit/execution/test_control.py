@@ -13,7 +13,7 @@ from keeper.domain.errors import EnvironmentFault
 from keeper.execution import control
 from keeper.execution.control import (
     MOST_WAITING,
-    _ask,
+    _send_command,
     ask,
     is_listening,
     listening,
@@ -45,10 +45,10 @@ async def test_commands_reach_the_running_node_and_are_recorded(tmp_path):
 
     async with listening(path, world.submitter, record):
         mode = stat.S_IMODE(path.stat().st_mode)
-        paused = await _ask(path, "pause", "")
-        cancelled = await _ask(path, "cancel", "0")
-        unknown = await _ask(path, "cancel", "9")
-        nonsense = await _ask(path, "withdraw", "")
+        paused = await _send_command(path, "pause", "")
+        cancelled = await _send_command(path, "cancel", "0")
+        unknown = await _send_command(path, "cancel", "9")
+        nonsense = await _send_command(path, "withdraw", "")
 
     assert mode == 0o600
     assert (paused["ok"], world.submitter.held) == (True, "sending is paused by the operator")
@@ -100,7 +100,7 @@ async def test_a_socket_is_beside_the_journal_however_long_its_path_is(tmp_path,
 
     async with listening(path, World().submitter, record):
         listens = await asyncio.to_thread(is_listening, folder / name)
-        answer = await _ask(path, "pause", "")
+        answer = await _send_command(path, "pause", "")
 
     assert path.parent == folder
     assert listens
@@ -138,7 +138,7 @@ async def test_c4_a_strangers_socket_gets_no_command():
         try:
             assert await stranger.stdout.readline() == b"up\n"
             with pytest.raises(EnvironmentFault, match="is user"):
-                await _ask(socket_path(journal), "pause", "")
+                await _send_command(socket_path(journal), "pause", "")
             assert not await asyncio.to_thread(is_listening, journal)
         finally:
             stranger.kill()
@@ -191,7 +191,7 @@ async def test_c7_a_bad_line_gets_an_answer_and_no_traceback(tmp_path, line, cap
         writer.write(line)
         answer = json.loads(await reader.readline())
         writer.close()
-        paused = await _ask(path, "pause", "")
+        paused = await _send_command(path, "pause", "")
 
     assert answer["ok"] is False
     assert paused["ok"] is True
@@ -212,7 +212,7 @@ async def test_c7_many_clients_that_say_no_line_keep_no_command_out(tmp_path, sa
                 await asyncio.sleep(0)
             held.append((reader, writer))
         await asyncio.sleep(0.05)
-        paused = await _ask(path, "pause", "")
+        paused = await _send_command(path, "pause", "")
         ended = sum([await is_ended(reader) for reader, _ in held])
     for _, writer in held:
         writer.close()
@@ -245,6 +245,6 @@ async def test_c4_the_word_of_another_user_counts_on_neither_side(tmp_path, side
     monkeypatch.setattr(control, "refuse_stranger", refuse)
     async with listening(path, World().submitter, record):
         with pytest.raises(EnvironmentFault):
-            await _ask(path, "pause", "")
+            await _send_command(path, "pause", "")
 
     assert kept == []

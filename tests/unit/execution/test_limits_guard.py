@@ -9,7 +9,7 @@ from keeper.domain.breaker import Breaker, Spent
 from keeper.domain.errors import ConfigError, NotBroadcast
 from keeper.domain.units import GWEI, WAD
 from keeper.execution.breakers import BALANCE_BLOCKS, Breakers
-from keeper.execution.control import _actions, _answered
+from keeper.execution.control import _build_actions, _run_command
 from keeper.execution.limits import History, Limits, ether, room_left
 from keeper.storage.journal import Journal
 from tests.support.scripted_submission import World, batch, head, plan, unhealthy
@@ -354,7 +354,7 @@ async def test_a_pause_outlives_the_process_and_is_recorded(limited):
 
     async def told(action):
         line = f'{{"action": "{action}", "argument": "{asked[action]}"}}'.encode()
-        return await _answered(line, _actions(world.submitter), world.kept.record_control)
+        return await _run_command(line, _build_actions(world.submitter), world.kept.record_control)
 
     paused = await told("pause")
     await world.start(2)

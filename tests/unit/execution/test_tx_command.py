@@ -19,7 +19,7 @@ from tests.support.scripted_submission import EXECUTOR, MARKET, TOKEN, account, 
 
 @pytest.fixture
 def path(tmp_path, monkeypatch):
-    monkeypatch.setattr(tx, "_journal", lambda _: tmp_path / "j.sqlite")
+    monkeypatch.setattr(tx, "_find_journal", lambda _: tmp_path / "j.sqlite")
     return tmp_path / "j.sqlite"
 
 

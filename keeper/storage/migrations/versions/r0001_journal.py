@@ -11,11 +11,11 @@ depends_on = None
 
 def upgrade() -> None:
     """Create every table."""
-    _submission_tables()
+    _create_submission_tables()
     _record_tables()
 
 
-def _submission_tables() -> None:
+def _create_submission_tables() -> None:
     op.create_table(
         "identity",
         sa.Column("id", sa.Integer, primary_key=True),

@@ -32,10 +32,10 @@ def upgrade() -> None:
         sa.Column("settled_through", sa.Integer),
     )
     op.create_index("breakers_by_name", "breakers", ["name"])
-    _date_the_receipts()
+    _set_receipt_times()
 
 
-def _date_the_receipts() -> None:
+def _set_receipt_times() -> None:
     connection = op.get_bind()
     rows = sa.table("outcomes", sa.column("id"), sa.column("created_at"), sa.column("block_time"))
     for row in connection.execute(sa.select(rows.c.id, rows.c.created_at)).all():

@@ -47,20 +47,22 @@ def upgrade() -> None:
         sa.Column("hash", sa.Text, primary_key=True),
         sa.Column("text", sa.Text, nullable=False),
     )
-    _adopt()
+    _copy_decisions()
     op.drop_table("decisions")
     op.drop_table("digests")
 
 
-def _adopt() -> None:
+def _copy_decisions() -> None:
     columns = "block_number block_hash market account action reason detail net_profit health_factor"
     table = sa.table("decisions", *(sa.column(name) for name in ("id", *columns.split())))
     connection = op.get_bind()
     rows = connection.execute(sa.select(table).order_by(table.c.id)).mappings().all()
-    append(connection, [_adopted({str(name): row[name] for name in row}) for row in rows])
+    append(
+        connection, [_build_adopted_entry({str(name): row[name] for name in row}) for row in rows]
+    )
 
 
-def _adopted(row: Mapping[str, Any]) -> NewEntry:
+def _build_adopted_entry(row: Mapping[str, Any]) -> NewEntry:
     told = {name: row[name] for name in ("block_hash", "action", "reason", "detail")}
     told |= {name: row[name] for name in ("net_profit", "health_factor")}
     return NewEntry(
