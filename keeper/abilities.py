@@ -376,7 +376,7 @@ class NamesFork(Protocol):
 
 @runtime_checkable
 class StatesStrangerRisk(Protocol):
-    """A market whose section may let in what anybody creates."""
+    """Market section that may include isolated markets created by strangers."""
 
     stranger_risk: str
-    """How. Empty if nothing gets in."""
+    """Explanation for the operator. Empty if no such market can be included."""

@@ -119,7 +119,7 @@ class BookFile:
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """The open file; ProgrammingError after it was closed."""
+        """Connection to the open file. Raises ProgrammingError after it was closed."""
         if self._connection is None:
             raise sqlite3.ProgrammingError("the file is closed")
         return self._connection

@@ -169,7 +169,7 @@ def clear_event(
 
 
 def _further(plans: Sequence[Plan]) -> Event:
-    """Return what is said of an account's further rounds; nothing where there is none."""
+    """Build the fields of an account's further rounds. Empty without any."""
     if not plans:
         return {}
     return {

@@ -150,7 +150,7 @@ class Journal:
         return await self.database.write(submissions.final_above, block_number)
 
     async def mined_since(self, block_number: int) -> list[Submission]:
-        """Return the nonces whose block is this one or above, those that failed in full."""
+        """Return the nonces included at this block or above, those that failed in full."""
         return await self.database.write(submissions.mined_since, block_number)
 
     async def unbound(self, first: int, last: int) -> list[int]:

@@ -235,7 +235,7 @@ def submissions_in(
 
 def mined_since(connection: Connection, block_number: int) -> list[Submission]:
     """
-    Return the nonces whose block is this one or above, lowest first.
+    Return the nonces included at this block or above, lowest first.
 
     Those without a failed plan come without their batch and attempts.
     """

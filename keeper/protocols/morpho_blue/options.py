@@ -78,7 +78,7 @@ class Options(BaseModel):
 
     @property
     def stranger_risk(self) -> str:
-        """How anybody's market gets into the section. Empty if none can."""
+        """Explanation of how a stranger's market gets into the section. Empty if none can."""
         if self.markets:
             return ""
         if not (self.oracles or self.oracle_factories):
